@@ -1,0 +1,1 @@
+"""Attacks and measurements on releases."""
