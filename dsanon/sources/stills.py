@@ -1,0 +1,183 @@
+"""What the adapters of still images share: walking a folder, reading samples, writing releases."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from dsanon.errors import SourceError
+from dsanon.images import encode, read_photo, safe_path
+from dsanon.naming import Names
+from dsanon.sample import Encoding, Photo, Sample, Unreadable
+
+# suffix → Pillow's format that a release writes under it
+FORMATS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM"),
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+}
+# images that cannot be read are listed all the same, so that they are accounted for (quarantined)
+IMAGE_SUFFIXES = frozenset(FORMATS) | {".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".mpo"}
+
+
+def walk(root: Path) -> tuple[list[str], list[str]]:
+    """(image files, other entries) below ``root``: sorted posix paths relative to it.
+
+    Hidden entries and links to folders are never entered and count as one other entry each. A link named like
+    an image counts as an image, so that it is quarantined, not forgotten. Raises SourceError.
+    """
+    images: list[str] = []
+    others: list[str] = []
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(root / folder) as entries:
+                for entry in entries:
+                    path = folder + entry.name
+                    if entry.name.startswith("."):
+                        others.append(path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append(path + "/")
+                    elif PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES and not entry.is_dir():
+                        images.append(path)
+                    else:
+                        others.append(path)
+        except OSError as error:
+            raise SourceError(
+                f"{os.fspath(root / folder)!r} cannot be listed ({error.strerror}): expected a readable folder"
+            ) from None
+    return sorted(images), sorted(others)
+
+
+def link_problem(root: Path, file: str) -> str | None:
+    """Why ``file`` is not read: a symbolic link, missing, or no regular file. None where it is one."""
+    try:
+        mode = os.lstat(root / file).st_mode
+    except (OSError, ValueError):
+        return "the file is missing"
+    if stat.S_ISLNK(mode):
+        return "a symbolic link: expected a regular file"
+    return None if stat.S_ISREG(mode) else "not a regular file (a folder, pipe or device): expected an image file"
+
+
+def check_case_collisions(targets: Iterable[str]) -> None:
+    """Raise SourceError when two release paths are one on a file system that ignores case or Unicode form."""
+    seen: dict[str, str] = {}
+    for target in targets:
+        other = seen.setdefault(unicodedata.normalize("NFC", target).casefold(), target)
+        if other != target:
+            raise SourceError(f"{other!r} and {target!r} differ only by case: rename one, or the release loses it")
+
+
+def existing_folder(root: Path, dataset: str) -> Path:
+    """``root``, absolute. Raises SourceError where it is missing or no folder."""
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise SourceError(f"found {found} at {os.fspath(root)!r}: --dataset {dataset} expects a folder")
+    return root.absolute()
+
+
+def printable(path: str) -> str:
+    r"""``path`` as text that every table can store: bytes that are no UTF-8 as ``\xff``."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+class StillSource:
+    """A dataset of still images; an adapter adds ``samples``, ``target`` and ``publish``."""
+
+    dataset = ""
+    scope = "dataset"
+    regions = "face"
+
+    def __init__(self, root: Path) -> None:
+        self.root = existing_folder(root, self.dataset)
+
+    def read(self, samples: Sequence[Sample]) -> Iterator[Photo | Unreadable]:
+        """Decode ``samples`` in order, one item for each."""
+        for sample in samples:
+            yield read_photo(self.root, sample)
+
+    def target(self, sample: Sample, names: Names) -> str:
+        """Path below ``data/`` at which the sample is released."""
+        raise NotImplementedError
+
+    def sink(self, data: Path, names: Names) -> StillSink:
+        """A writer for one shard's samples."""
+        return StillSink(data, lambda sample: self.target(sample, names))
+
+    def inputs(self) -> list[Path]:
+        """Annotation files that the samples depend on."""
+        return []
+
+
+class StillSink:
+    """Writes each photo to its target below ``data``: aside first, then renamed, so never half of it.
+
+    A full disk or a read-only release raises OSError.
+    """
+
+    def __init__(self, data: Path, target: Callable[[Sample], str]) -> None:
+        self._data = data
+        self._target = target
+        self._written: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None  # nothing stays open between two writes
+
+    def write(self, sample: Sample, photo: Photo | None) -> None:
+        """Encode ``photo`` in the format that the target's suffix names; nothing for ``None``."""
+        if photo is None:
+            return
+        target = self._target(sample)
+        data = encode(photo.pixels, encoding_for(target, photo.encoding))
+        write_aside(self._data, target, data)
+        self._written[target] = hashlib.sha256(data).hexdigest()
+
+    def close(self) -> dict[str, str]:
+        """Released path → sha256 of its bytes."""
+        return dict(self._written)
+
+
+def encoding_for(target: str, encoding: Encoding) -> Encoding:
+    """``encoding``, or the suffix's format where the source is named for another than it has."""
+    kind = FORMATS.get(PurePosixPath(target).suffix.lower(), encoding.format)
+    return encoding if kind == encoding.format else Encoding(kind, encoding.grey)
+
+
+def write_aside(data: Path, target: str, content: bytes) -> None:
+    """Write ``content`` to ``data / target``, whole or not at all.
+
+    Raises SourceError for a path that leaves ``data``, OSError for a disk that is full or read-only.
+    """
+    if not safe_path(target):
+        raise SourceError(f"release path {target!r} leaves the release: expected a relative path without '..'")
+    final = data / target
+    final.parent.mkdir(parents=True, exist_ok=True)
+    # one name per target: whoever writes it again after a crash also removes what the crash left
+    aside = final.parent / f".{hashlib.sha256(final.name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.partial"
+    try:
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        aside.replace(final)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
