@@ -1,0 +1,228 @@
+"""The private side's tables: who was who (encrypted), and which source files were withheld.
+
+The identity map is Parquet modular encryption: footer and columns under a fresh AES-GCM key of the file, which is
+stored in it, wrapped under a key derived from the release's. Without that nothing of it can be read.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from dsanon.durable import PRIVATE, aside, explained, read_json
+from dsanon.errors import KeyFileError, ReleaseError
+from dsanon.key import destroy_key, key_check, load_key, subkey, tombstone
+from dsanon.layout import ReleasePaths
+from dsanon.lock import owned
+
+IDENTITY_MAP = pa.schema(
+    [
+        ("sample", pa.string()),
+        ("region", pa.int32()),
+        ("source_file", pa.string()),
+        ("source_sha256", pa.string()),
+        ("source_subject", pa.string()),
+        ("subject", pa.string()),
+        ("scope", pa.string()),
+        ("control_ids", pa.list_(pa.int32())),
+        ("control_weights", pa.list_(pa.float32())),
+        ("landmarks", pa.list_(pa.float32())),
+        ("transform", pa.list_(pa.float32())),
+        ("detector", pa.string()),
+        ("score", pa.float32()),
+    ],
+    metadata={"dsanon.schema": "1"},
+)
+QUARANTINE = pa.schema(
+    [("sample", pa.string()), ("source_file", pa.string()), ("reason", pa.string()), ("source_sha256", pa.string())],
+    metadata={"dsanon.schema": "1"},
+)
+ENCRYPTED = b"PARE"  # first four bytes of a Parquet file with an encrypted footer
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    """One region, and what it was. source_subject None: unlabelled · source_file: relative to SOURCE
+
+    control_ids, control_weights: () where the method has no fake identity · landmarks: 68 × 2 source pixels, or ()
+    transform: 2 × 3, source pixels to crop, or () · score: of the best detector
+    """
+
+    sample: str
+    region: int | None
+    source_file: str
+    source_sha256: str
+    source_subject: str | None
+    subject: str | None
+    scope: str
+    control_ids: tuple[int, ...] = ()
+    control_weights: tuple[float, ...] = ()
+    landmarks: tuple[float, ...] = ()
+    transform: tuple[float, ...] = ()
+    detector: str = ""
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """A sample of which no pixel was released, and why."""
+
+    sample: str
+    source_file: str
+    reason: str
+    source_sha256: str
+
+
+def write_map_rows(path: Path, rows: Sequence[MapRow]) -> None:
+    """Stage one shard's rows, in clear: only for the staging folder, which is gone when the release is published."""
+    _write(path, _table(IDENTITY_MAP, rows))
+
+
+def read_map_rows(paths: Iterable[Path]) -> pa.Table:
+    """The staged rows of all shards, sorted by sample and region."""
+    tables = [_read(path, IDENTITY_MAP) for path in paths]
+    return pa.concat_tables([IDENTITY_MAP.empty_table(), *tables]).sort_by(
+        [("sample", "ascending"), ("region", "ascending")]
+    )
+
+
+def write_quarantine(path: Path, rows: Sequence[QuarantineRow]) -> None:
+    """Write the list of withheld samples (0600); atomically."""
+    _write(path, _table(QUARANTINE, rows))
+
+
+def write_map(path: Path, rows: pa.Table | Sequence[MapRow], key: bytes) -> None:
+    """Write the identity map, encrypted under the release's ``key`` (0600); atomically."""
+    table = rows if isinstance(rows, pa.Table) else _table(IDENTITY_MAP, rows)
+    # The file carries which key it wants (never the key), so that a wrong one is told from a damaged file.
+    encryption = pe.EncryptionConfiguration(
+        key_check(key), uniform_encryption=True, double_wrapping=False, data_key_length_bits=256
+    )
+    _write(path, table, _factory(key).file_encryption_properties(pe.KmsConnectionConfig(), encryption))
+
+
+def read_map(path: Path, key: bytes) -> pa.Table:
+    """The identity map. Raises KeyFileError for the wrong key, ReleaseError for a missing, altered or foreign file."""
+    properties = _factory(key).file_decryption_properties(pe.KmsConnectionConfig(), pe.DecryptionConfiguration())
+    return _read(path, IDENTITY_MAP, properties)
+
+
+def read_quarantine(path: Path) -> pa.Table:
+    """The list of withheld samples. Raises ReleaseError."""
+    return _read(path, QUARANTINE)
+
+
+def lookup(
+    release: Path, private: Path | None = None, key: Path | None = None, subject: str | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the private map, ready for JSON. subject: a pseudonym or a source label; its rows only, maybe none.
+
+    private: by default RELEASE.private · key: by default the one the release was made with
+    Raises KeyFileError (missing, destroyed, wrong), ReleaseError (no map, damaged).
+    """
+    paths = ReleasePaths.of(None, release, private, key)
+    if not paths.private.is_dir():
+        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.release} with --private")
+    table = read_map(paths.map, load_key(_key_path(paths, key)))
+    if subject is not None:
+        table = table.filter(
+            pc.or_kleene(pc.equal(table["subject"], subject), pc.equal(table["source_subject"], subject))
+        )
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def forget(release: Path, private: Path | None = None, key: Path | None = None) -> Path:
+    """Destroy the key of ``release``, and all on the private side that leads back without it; returns the key's path.
+
+    That is the staging of an unfinished run and the list of withheld samples: a frame in it names the source of its
+    video. The encrypted map stays. A key outside the private side may serve other releases: it must be named.
+    Raises KeyFileError, ReleaseError (a run is going on).
+    """
+    paths = ReleasePaths.of(None, release, private, key)
+    if not paths.private.is_dir():
+        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.release} with --private")
+    path = _key_path(paths, key)
+    if key is None and path != paths.key:
+        raise KeyFileError(
+            f"the key of {paths.release} is {path}, which may serve other releases: name it with --key {path}"
+        )
+    with owned(paths.private):
+        destroy_key(path)
+        with explained(paths.private):
+            paths.quarantine.unlink(missing_ok=True)
+            if paths.staging.exists():
+                shutil.rmtree(paths.staging)
+    return path
+
+
+def _key_path(paths: ReleasePaths, given: Path | None) -> Path:
+    """The key as named, else the one on the private side, else the one that the release was made with."""
+    if given is not None or paths.key.exists() or tombstone(paths.key).exists():
+        return paths.key
+    made = (read_json(paths.made) or {}).get("key")
+    return Path(made) if isinstance(made, str) else paths.key
+
+
+class _KeyWrap(pe.KmsClient):  # type: ignore[misc]
+    """Wraps the keys of a Parquet file under the release's key (AES-256-GCM, a fresh nonce each)."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._check = key_check(key)
+        self._cipher = AESGCM(subkey(key, "map"))
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> str:
+        nonce = os.urandom(12)
+        sealed = self._cipher.encrypt(nonce, key_bytes, master_key_identifier.encode())
+        return base64.b64encode(nonce + sealed).decode()
+
+    def unwrap_key(self, wrapped_key: str, master_key_identifier: str) -> bytes:
+        if master_key_identifier != self._check:
+            raise KeyFileError("the key does not fit this identity map: name the key that the release was made with")
+        sealed = base64.b64decode(wrapped_key)
+        return self._cipher.decrypt(sealed[:12], sealed[12:], master_key_identifier.encode())
+
+
+def _factory(key: bytes) -> Any:
+    return pe.CryptoFactory(lambda _: _KeyWrap(key))
+
+
+def _table(schema: pa.Schema, rows: Sequence[Any]) -> pa.Table:
+    return pa.Table.from_pydict({name: [getattr(row, name) for row in rows] for name in schema.names}, schema=schema)
+
+
+def _write(path: Path, table: pa.Table, encryption: Any = None) -> None:
+    with aside(path, PRIVATE) as file:
+        pq.write_table(table.combine_chunks(), file, compression="zstd", encryption_properties=encryption)
+
+
+def _read(path: Path, schema: pa.Schema, decryption: Any = None) -> pa.Table:
+    altered = f"{path} is damaged or was altered: restore it from a copy"
+    try:
+        with path.open("rb") as file:
+            # Arrow would read a file in clear as well, and so believe a forged map.
+            if (file.read(4) == ENCRYPTED) != (decryption is not None):
+                raise ReleaseError(altered)
+            file.seek(0)
+            table = pq.ParquetFile(file, decryption_properties=decryption).read()
+    except FileNotFoundError:
+        raise ReleaseError(f"{path} does not exist: is this the private side of a finished release?") from None
+    except (OSError, pa.ArrowException, InvalidTag, binascii.Error, ValueError) as error:
+        raise ReleaseError(altered) from error
+    if not table.schema.equals(schema):
+        raise ReleaseError(altered)
+    return table.cast(schema)
