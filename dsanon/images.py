@@ -6,6 +6,7 @@ huge files); encoding stores the pixels as the source did and nothing besides th
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -24,7 +25,7 @@ from dsanon.sample import Encoding, Photo, Pixels, Sample, Unreadable
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, speaks of a decompression bomb: 512 MiB as RGB
 MAX_BYTES = 512 * 2**20
-READABLE = ("JPEG", "MPO", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+READABLE = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 
 _GREY = {"1", "L", "LA", "La"}
 _MODES = _GREY | {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
@@ -129,9 +130,20 @@ def read_regular(path: Path) -> bytes | Unreadable:
     except MemoryError:
         return Unreadable("not enough memory to read the file")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        if path.is_symlink():
+        if getattr(error, "errno", None) == errno.ELOOP:  # what O_NOFOLLOW answers
             return Unreadable("a symbolic link: expected a regular file")
         return Unreadable(f"the file cannot be read: {getattr(error, 'strerror', None) or 'impossible name'}")
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) from the header of a regular image file, before any EXIF orientation; None where it has none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=READABLE) as image:
+                return image.size
+    except Exception:  # reading the sample will say why
+        return None
 
 
 def safe_path(path: str) -> bool:

@@ -49,7 +49,7 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
                         others.append(path)
                     elif entry.is_dir(follow_symlinks=False):
                         folders.append(path + "/")
-                    elif PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES and not entry.is_dir():
+                    elif _looks_like_an_image(path) and not (entry.is_symlink() and (root / path).is_dir()):
                         images.append(path)
                     else:
                         others.append(path)
@@ -58,6 +58,10 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
                 f"{os.fspath(root / folder)!r} cannot be listed ({error.strerror}): expected a readable folder"
             ) from None
     return sorted(images), sorted(others)
+
+
+def _looks_like_an_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def link_problem(root: Path, file: str) -> str | None:
