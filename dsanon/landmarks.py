@@ -1,0 +1,82 @@
+"""dlib's 68 landmarks, the landmark image, and the region of a face that is hidden.
+
+The landmark image shows jaw, bridge of the nose and mouth, no eyes and no brows (Maximov et al., section 3.1).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dsanon.align import CROP, Floats
+from dsanon.sample import Box, Mask, Pixels
+
+# radii in pixels of the 128-pixel crop, measured from the jaw-and-brow polygon
+FULL = 5.0  # up to here not one source pixel survives
+HIDDEN = 6.0  # up to here the generator sees nothing
+FEATHER = 5.0  # from FULL on, painted and source pixels mix over this width
+_FOREHEAD = 0.22  # the polygon's upper edge lies above the brows by this share of the brow-to-nose-tip height
+_SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
+
+_JAW = np.arange(17)
+_BRIDGE = np.arange(27, 31)
+_OUTER_LIP = np.r_[48:60, 48]
+_INNER_LIP = np.r_[60:68, 60]
+
+
+class Landmarker:
+    """dlib's 68-point shape predictor (Kazemi and Sullivan 2014), loaded from ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        import dlib
+
+        self._rectangle = dlib.rectangle
+        self._predictor = dlib.shape_predictor(str(path))
+
+    def __call__(self, pixels: Pixels, box: Box) -> Floats:
+        """(68, 2) float32 source pixels for a face in ``box``, the square dlib's HOG detector would report."""
+        shape = self._predictor(pixels, self._rectangle(*(round(v) for v in (box[0], box[1], box[2] - 1, box[3] - 1))))
+        return np.array([[p.x, p.y] for p in shape.parts()], dtype=np.float32)
+
+
+def draw(points: npt.ArrayLike, size: int = CROP) -> npt.NDArray[np.uint8]:
+    """The landmark image (size, size, 3) of (68, 2) crop points: jaw, nose bridge and mouth, a channel each."""
+    p = np.rint(np.asarray(points, dtype=np.float64).reshape(68, 2) * (1 << _SHIFT)).astype(np.int32)
+    image = np.zeros((size, size, 3), np.uint8)
+    for channel, parts in enumerate(([_JAW], [_BRIDGE], [_OUTER_LIP, _INNER_LIP])):
+        plane = np.zeros((size, size), np.uint8)
+        cv2.polylines(plane, [p[part] for part in parts], False, 255, 1, cv2.LINE_AA, _SHIFT)
+        image[..., channel] = plane
+    return image
+
+
+def face_polygon(points: npt.ArrayLike) -> Floats:
+    """The jaw and, above the brows, a share of the forehead: (27, 2), in the space of ``points``."""
+    p = np.asarray(points, dtype=np.float32).reshape(68, 2)
+    brows = p[26:16:-1]
+    up = p[27] - p[33]  # from the nose's tip to its root
+    return np.concatenate([p[:17], brows + _FOREHEAD * up])
+
+
+def distance_outside(polygon: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Floats:
+    """Distance in pixels from each pixel of an (h, w) window at ``origin`` (x, y) to the polygon; 0 inside."""
+    p = np.asarray(polygon, dtype=np.float64) - origin
+    fixed = np.rint(np.clip(p, -16000, 16000) * (1 << _SHIFT)).astype(np.int32)
+    plane = np.full(shape, 255, np.uint8)
+    cv2.fillPoly(plane, [cv2.convexHull(fixed)], 0, cv2.LINE_8, _SHIFT)
+    if plane.min() > 0:
+        return np.full(shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), dtype=np.float32)
+
+
+def blend_weight(distance: Floats, unit: float = 1.0) -> Floats:
+    """Share of the painted pixel: 1 up to ``FULL``, falling to 0 over ``FEATHER``. unit: pixels per crop pixel."""
+    return np.asarray(np.clip(1.0 - (distance / unit - FULL) / FEATHER, 0.0, 1.0), dtype=np.float32)
+
+
+def hidden_from_generator(distance: Floats, unit: float = 1.0) -> Mask:
+    """Pixels that the generator never sees."""
+    return np.asarray(distance <= HIDDEN * unit)

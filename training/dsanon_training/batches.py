@@ -1,0 +1,165 @@
+"""Batches: a pure function of recipe and step, so that resuming needs no state of a random generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsanon.align import CROP, PAD, Floats, apply
+from dsanon.landmarks import blend_weight, distance_outside, draw, face_polygon, hidden_from_generator
+from dsanon_training.crops import CANVAS, Crops
+from dsanon_training.recipe import Recipe
+
+# dlib's points after a mirror
+MIRROR = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36]
+    + [41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One step's samples.
+
+    real (n, 3, s, s) in [-1, 1] · drawn (n, 3, s, s) in [0, 1] · hidden, padding (n, 1, s, s) in {0, 1}
+    weight (n, 1, s, s): share of the painted pixel · control (n, identities) · own (n,) bool: the target is
+    the source itself · points (n, 68, 2) in crop pixels
+    """
+
+    real: Tensor
+    drawn: Tensor
+    hidden: Tensor
+    padding: Tensor
+    weight: Tensor
+    control: Tensor
+    own: Tensor
+    points: Floats
+
+
+class People:
+    """Who is an identity of the control vector, and which crops are theirs. identity (n,) is -1 for others."""
+
+    def __init__(self, crops: Crops, min_photos: int) -> None:
+        training = [label for label, held in zip(crops.labels, crops.held_out, strict=True) if not held]
+        counts: dict[str, int] = {}
+        for label in training:
+            counts[label] = counts.get(label, 0) + 1
+        self.identities = sorted(label for label, count in counts.items() if count >= min_photos)
+        index = {label: i for i, label in enumerate(self.identities)}
+        held = crops.held_out
+        self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
+        self.training = np.flatnonzero(~held)
+        self.unseen = np.flatnonzero(held)
+
+
+def plain(crops: Crops, indices: np.ndarray, control: Tensor) -> Batch:
+    """Samples as they are, for looking at."""
+    identity = np.array([[1.0, 0, -(CANVAS - CROP) / 2], [0, 1, -(CANVAS - CROP) / 2]])
+    samples = [_sample(crops, int(i), identity, False) for i in indices]
+    return _stack(samples, control, np.zeros(len(indices), bool))
+
+
+def batch(crops: Crops, people: People, recipe: Recipe, step: int, rank: int = 0) -> Batch:
+    """The samples of ``step``: augmented crops and their target control vectors."""
+    rng = np.random.default_rng([recipe.seed, step, rank])
+    chosen = rng.choice(people.training, recipe.batch, replace=False)
+    control = torch.zeros(recipe.batch, len(people.identities))
+    own = np.zeros(recipe.batch, bool)
+    samples = []
+    for row, index in enumerate(chosen):
+        me = int(people.identity[index])
+        own[row] = me >= 0 and rng.random() < recipe.own_share
+        if own[row]:
+            control[row, me] = 1
+        else:
+            others = rng.choice([i for i in range(control.shape[1]) if i != me], 2, replace=False)
+            share = float(rng.uniform(0.3, 0.7)) if rng.random() < recipe.mix_share else 1.0
+            control[row, others[0]] = share
+            control[row, others[1]] += 1 - share
+        samples.append(_disturb(_sample(crops, int(index), _transform(rng), bool(rng.random() < 0.5)), rng))
+    return _stack(samples, control, own)
+
+
+_Sample = tuple[np.ndarray, Floats, np.ndarray, np.ndarray]  # pixels, points, padding, further hidden pixels
+
+
+def _transform(rng: np.random.Generator) -> np.ndarray:
+    """A small rotation, scale and shift from the canvas to the crop."""
+    angle, zoom = np.deg2rad(rng.normal(0, 4)), np.exp(rng.normal(0, 0.05))
+    r = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centre = np.full(2, (CANVAS - 1) / 2)
+    return np.hstack([r, ((CROP - 1) / 2 + rng.normal(0, 2.0, 2) - r @ centre)[:, None]])
+
+
+def _sample(crops: Crops, index: int, transform: np.ndarray, mirror: bool) -> _Sample:
+    pixels = cv2.warpAffine(
+        np.asarray(crops.pixels[index]), transform, (CROP, CROP), flags=cv2.INTER_LINEAR, borderValue=[PAD] * 3
+    )
+    points = apply(transform, crops.landmarks[index])
+    corners = apply(transform, crops.corners[index])
+    padding = np.full((CROP, CROP), 1, np.uint8)
+    cv2.fillConvexPoly(padding, np.rint(corners).astype(np.int32), 0)
+    if mirror:
+        pixels, padding = pixels[:, ::-1], padding[:, ::-1]
+        points = np.stack([CROP - 1 - points[:, 0], points[:, 1]], axis=1)[MIRROR]
+    pixels = np.where(padding[..., None] > 0, np.uint8(PAD), pixels)
+    return pixels, points.astype(np.float32), padding, np.zeros((CROP, CROP), bool)
+
+
+def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
+    """Light, colour and sharpness as sources have them, and now and then a neighbour's hidden region."""
+    pixels, points, padding, other = sample
+    image = pixels.astype(np.float32) / 255
+    if rng.random() < 0.5:
+        image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
+    if rng.random() < 0.05:
+        image[:] = image.mean(axis=2, keepdims=True)
+    if rng.random() < 0.15:
+        small = int(CROP / rng.uniform(1.2, 3.0))
+        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (CROP, CROP))
+    if rng.random() < 0.1:
+        x, y = rng.integers(-20, CROP, 2)
+        w, h = rng.integers(20, 70, 2)
+        other = other.copy()
+        other[max(0, y) : y + h, max(0, x) : x + w] = True
+    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return np.where(padding[..., None] > 0, np.uint8(PAD), pixels), points, padding, other
+
+
+def _stack(samples: list[_Sample], control: Tensor, own: np.ndarray) -> Batch:
+    distances = [distance_outside(face_polygon(points), (CROP, CROP)) for _, points, _, _ in samples]
+
+    def planes(images: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(images).astype(np.float32))[:, None]
+
+    def colours(images: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+
+    return Batch(
+        real=colours([s[0] for s in samples]) / 127.5 - 1,
+        drawn=colours([draw(s[1]) for s in samples]) / 255,
+        hidden=planes([hidden_from_generator(d) | s[3] for d, s in zip(distances, samples, strict=True)]),
+        padding=planes([s[2] for s in samples]),
+        weight=planes([blend_weight(d) for d in distances]),
+        control=control,
+        own=torch.from_numpy(own),
+        points=np.stack([s[1] for s in samples]),
+    )
+
+
+def stream(crops: Crops, people: People, recipe: Recipe, start: int) -> Iterator[Batch]:
+    """Batches of the steps from ``start`` on, the next one always under way in a thread."""
+    cv2.setNumThreads(1)
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(batch, crops, people, recipe, start)
+        for step in range(start, recipe.steps):
+            ready = ahead.result()
+            if step + 1 < recipe.steps:
+                ahead = pool.submit(batch, crops, people, recipe, step + 1)
+            yield ready

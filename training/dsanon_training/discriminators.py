@@ -1,0 +1,78 @@
+"""Two critics: one looks at pixels and landmarks, one at frozen ImageNet features of the whole face."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from dsanon_training.backbones import MobileNetV2Features
+
+
+class PixelDiscriminator(nn.Module):
+    """Image and landmark image → a map of patch scores and one score of the whole; keeps textures clean."""
+
+    def __init__(self, widths: tuple[int, ...] = (48, 96, 192, 256), size: int = 128) -> None:
+        super().__init__()
+        inputs, layers = 6, []
+        for width in widths:
+            layers.append(spectral_norm(nn.Conv2d(inputs, width, 4, 2, 1)))
+            inputs = width
+        self.layers = nn.ModuleList(layers)
+        self.patch = spectral_norm(nn.Conv2d(inputs, 1, 3, padding=1))
+        self.whole = spectral_norm(nn.Linear(inputs * (size >> len(widths)) ** 2, 1))
+
+    def forward(self, pixels: Tensor, landmarks: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """pixels (n, 3, s, s) in [-1, 1], landmarks (n, 3, s, s) in [0, 1] → scores, and every layer's features."""
+        x, features = torch.cat([pixels, landmarks], dim=1), []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return [self.patch(x).flatten(1), self.whole(x.flatten(1))], features
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Heads on fixed random mixtures of frozen features (Projected GANs, Sauer et al. 2021).
+
+    It sees shape and symmetry from the first hundred steps on.
+    """
+
+    SIDE = 176  # pixels that the frozen network is shown
+
+    def __init__(self, backbone: MobileNetV2Features, mixed: int = 64) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.across = nn.ModuleList(nn.Conv2d(c, mixed, 1) for c in backbone.channels)
+        self.down = nn.ModuleList(nn.Conv2d(mixed, mixed, 3, padding=1) for _ in backbone.channels)
+        for fixed in (self.across, self.down):
+            for conv in fixed:
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+                nn.init.zeros_(conv.bias)
+            fixed.requires_grad_(False)
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                spectral_norm(nn.Conv2d(mixed, 128, 3, 1 + (scale < 2), 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(128, 128, 3, 1, 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(128, 1, 1)),
+            )
+            for scale in range(len(backbone.channels))
+        )
+
+    def look(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The fixed part: pixels (n, 3, s, s) in [-1, 1] → mixed features for ``judge``, and the frozen ones."""
+        shown = F.interpolate(pixels, size=(self.SIDE, self.SIDE), mode="bilinear", align_corners=False)
+        features = self.backbone(shown)
+        mixed: list[Tensor] = []
+        for level in reversed(range(len(features))):
+            x = self.across[level](features[level])
+            if mixed:
+                x = x + F.interpolate(mixed[0], size=x.shape[-2:], mode="nearest")
+            mixed.insert(0, self.down[level](x))
+        return mixed, features
+
+    def judge(self, mixed: list[Tensor]) -> list[Tensor]:
+        """The learnt part: a map of scores for each stride."""
+        return [head(x).flatten(1) for head, x in zip(self.heads, mixed, strict=True)]

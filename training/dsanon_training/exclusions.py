@@ -1,0 +1,38 @@
+"""Who may train what ships: never LFW's evaluation people, never CelebA's validation and test partitions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dsanon.errors import RecipeError
+
+
+def lfw_evaluation_people(root: Path) -> frozenset[str]:
+    """Names that ``pairs.txt`` mentions. Raises RecipeError where the file is missing: then nobody may train."""
+    path = root / "pairs.txt"
+    if not path.is_file():
+        raise RecipeError(f"{path} is missing: without it nobody can tell which LFW people are for evaluation only")
+    people: set[str] = set()
+    for line in path.read_text().splitlines()[1:]:
+        fields = line.split("\t")
+        people.update({3: fields[:1], 4: fields[:3:2]}.get(len(fields), []))
+    if len(people) < 2:
+        raise RecipeError(f"{path} names {len(people)} people: it is not LFW's pairs.txt")
+    return frozenset(people)
+
+
+def celeba_partition(root: Path) -> dict[str, int]:
+    """Image name → partition (0 train, 1 validation, 2 test) of ``list_eval_partition.txt``."""
+    for path in (root / "list_eval_partition.txt", root / "Eval" / "list_eval_partition.txt"):
+        if path.is_file():
+            rows = (line.split() for line in path.read_text().splitlines() if line.strip())
+            return {name: int(part) for name, part in rows}
+    raise RecipeError(f"{root} has no list_eval_partition.txt: without it nobody can tell whom CelebA holds out")
+
+
+def check_training_set(labels: list[str], lfw_held_out: frozenset[str], celeba_held_out: frozenset[str]) -> None:
+    """Raise RecipeError if one of the training set's labels (``dataset/subject``) belongs to a held-out person."""
+    held = {f"lfw/{name}" for name in lfw_held_out} | {f"celeba/{subject}" for subject in celeba_held_out}
+    wrong = sorted(held.intersection(labels))
+    if wrong:
+        raise RecipeError(f"{len(wrong)} held-out people are in the training set: remove them, or the figures are void")

@@ -1,0 +1,64 @@
+"""The identity teacher: a recogniser that says whose face the generator painted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dsanon.align import Floats, similarity
+from dsanon_training.backbones import OnnxNetwork, imagenet
+
+# ArcFace's five points (eyes, nose, mouth corners) on 112 × 112
+_ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+_SIDE = 112
+
+
+def arcface_theta(landmarks: Floats, size: int, jitter: np.random.Generator | None = None) -> Floats:
+    """Sampling matrices (n, 2, 3) for ``affine_grid``: ArcFace's alignment of crops with (n, 68, 2) landmarks.
+
+    jitter: moves the alignment by up to 4 % in place, 6 % in scale and 5° — a teacher that always sees the
+    very same pixels is cheated by painting for them.
+    """
+    out = np.empty((len(landmarks), 2, 3), np.float32)
+    for i, p in enumerate(np.asarray(landmarks, dtype=np.float64)):
+        five = np.stack([p[36:42].mean(0), p[42:48].mean(0), p[30], p[48], p[54]])
+        back = similarity(_ARCFACE, five)  # 112-pixel crop → our crop
+        if jitter is not None:
+            angle, zoom = np.deg2rad(jitter.uniform(-5, 5)), jitter.uniform(0.94, 1.06)
+            r = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            centre = np.array([_SIDE / 2, _SIDE / 2])
+            move = centre - r @ centre + jitter.uniform(-0.04, 0.04, 2) * _SIDE
+            back = np.hstack([back[:, :2] @ r, (back[:, :2] @ move + back[:, 2])[:, None]])
+        # to coordinates in [-1, 1] with align_corners=False: pixel = ((g + 1) * side - 1) / 2
+        a = back[:, :2] * (_SIDE / size)
+        b = (back[:, :2] @ np.full(2, (_SIDE - 1) / 2) + back[:, 2]) * (2 / size) + (1 / size - 1)
+        out[i] = np.hstack([a, b[:, None]])
+    return out
+
+
+class Teacher(nn.Module):
+    """MobileFaceNet, frozen, with one prototype per training identity."""
+
+    prototypes: Tensor
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.network = OnnxNetwork(weights)
+        self.register_buffer("prototypes", torch.zeros(0, 128))
+
+    def embed(self, pixels: Tensor, theta: Tensor) -> Tensor:
+        """Unit embeddings (n, 128) of (n, 3, s, s) in [-1, 1] after the alignment ``theta`` (n, 2, 3)."""
+        grid = F.affine_grid(theta, [len(theta), 3, _SIDE, _SIDE], align_corners=False)
+        face = F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return F.normalize(self.network(imagenet(face)).float(), dim=1)
+
+    def set_prototypes(self, embeddings: Tensor, identity: Tensor, identities: int) -> None:
+        """The mean embedding of each identity's photos, unit length; identity (n,) is -1 for nobody's."""
+        sums = torch.zeros(identities, embeddings.shape[1])
+        known = identity >= 0
+        sums.index_add_(0, identity[known], embeddings[known])
+        self.prototypes = F.normalize(sums, dim=1)
