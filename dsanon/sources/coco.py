@@ -1,0 +1,354 @@
+"""COCO: image folders and ``annotations/*.json`` (instances, person_keypoints, captions), told by their content."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dsanon.boxes import clip
+from dsanon.errors import SourceError
+from dsanon.images import safe_path
+from dsanon.naming import Names
+from dsanon.sample import Box, Person, Sample
+from dsanon.sources.keypoints import COCO_JOINTS, head_box
+from dsanon.sources.silhouettes import box_of, from_segmentation
+from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
+
+PEOPLE = frozenset({"person", "people", "human", "pedestrian"})  # category names
+CAPTION = "a photo"  # what a release says in place of every caption
+_COCO_NAME = re.compile(r"(COCO_\w+_)?\d{12}\.jpg")
+
+# What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
+_INFO = ("description", "version", "year")
+_LICENCE = ("id", "name", "url")
+_IMAGE = ("id", "width", "height", "file_name", "license")
+_CATEGORY = ("id", "name", "supercategory", "keypoints", "skeleton")
+_ANNOTATION = (
+    *("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "ignore"),
+    *("keypoints", "num_keypoints"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An image as one json lists it. file: relative to SOURCE, None where it is not on disk."""
+
+    file: str | None
+    size: tuple[int, int] | None
+
+
+class CocoSource(StillSource):
+    """Images with COCO annotations. People are not told apart between images: COCO has no identities."""
+
+    dataset = "coco"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        if not self.inputs():
+            raise SourceError(
+                f"no json in {os.fspath(root / 'annotations')!r} or {os.fspath(root)!r}:"
+                " --dataset coco expects annotations/instances_*.json or another of COCO's files"
+            )
+
+    def inputs(self) -> list[Path]:
+        """The json files."""
+        return sorted(
+            path
+            for folder in (self.root / "annotations", self.root)
+            for path in folder.glob("*.json")
+            if path.is_file()
+        )
+
+    def samples(self) -> list[Sample]:
+        """Every image below SOURCE, with the people that any of the json files tells of. Raises SourceError."""
+        images, _ = walk(self.root)
+        if not images:
+            raise SourceError(f"no image below {os.fspath(self.root)!r}: expected COCO's, e.g. in val2017/")
+        check_case_collisions(images)
+        on_disk = set(images)
+        people: dict[str, list[tuple[int, Person]]] = {}
+        sizes: dict[str, tuple[int, int]] = {}
+        known = 0
+        for path in self.inputs():
+            content = _load(path)
+            if _kind(content) is None:
+                continue
+            known += 1
+            listed = self._listed(path, content, on_disk)
+            for entry in listed.values():
+                if entry.file and entry.size and sizes.setdefault(entry.file, entry.size) != entry.size:
+                    raise SourceError(
+                        f"{path.name}: {entry.file} is {entry.size} here and {sizes[entry.file]}"
+                        " in another json: correct one of them"
+                    )
+            for file, number, person in _people(path, content, listed):
+                _merge(people.setdefault(file, []), number, person)
+        if not known:
+            raise SourceError(
+                f"none of {len(self.inputs())} json files has COCO's 'images' and 'annotations':"
+                " expected instances, person_keypoints or captions"
+            )
+        return [
+            Sample(
+                printable(file),
+                file,
+                people=tuple(person for _, person in people.get(file, ())),
+                size=sizes.get(file),
+                problem=link_problem(self.root, file),
+            )
+            for file in sorted(images, key=printable)
+        ]
+
+    def target(self, sample: Sample, names: Names) -> str:
+        """Its own path: COCO's file names are numbers, not names."""
+        return sample.file
+
+    def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
+        """Write each json for the released images, with every geometry and nothing that names anybody."""
+        images, others = walk(self.root)
+        on_disk, kept = set(images), {sample.file for sample in released}
+        unknown, missing = 0, 0
+        captions = False
+        paths = self.inputs()
+        for path in paths:
+            content = _load(path)
+            kind = _kind(content)
+            if kind is None:
+                unknown += 1
+                continue
+            captions |= kind == "captions"
+            listed = self._listed(path, content, on_disk)
+            missing += sum(entry.file is None for entry in listed.values())
+            ids = {number for number, entry in listed.items() if entry.file in kept}
+            text = json.dumps(_public(content, ids), separators=(",", ":"))
+            write_aside(data, path.relative_to(self.root).as_posix(), text.encode())
+        return list(_sentences(captions, missing, unknown, len(others) - len(paths), kept))
+
+    def _listed(self, path: Path, content: dict[str, Any], on_disk: set[str]) -> dict[int, _Listed]:
+        """Image id → where it is. Raises SourceError."""
+        names: dict[int, tuple[str, dict[str, Any]]] = {}
+        for image in content["images"]:
+            number, name = image.get("id"), image.get("file_name")
+            if type(number) is not int or not isinstance(name, str) or not safe_path(name) or "\\" in name:
+                raise SourceError(
+                    f"{path.name}: image {number!r} has the file_name {name!r}:"
+                    " expected a whole number and a relative path without '..'"
+                )
+            if names.setdefault(number, (name, image))[0] != name:
+                raise SourceError(f"{path.name}: image id {number} is given to two files: expected one")
+        folder = next(
+            (folder for folder in self._folders(path) if any(folder + name in on_disk for name, _ in names.values())),
+            None,
+        )
+        listed = {}
+        for number, (name, image) in names.items():
+            file = None if folder is None or folder + name not in on_disk else folder + name
+            listed[number] = _Listed(file, _size(path, image))
+        return listed
+
+    def _folders(self, path: Path) -> Iterator[str]:
+        """Where the images of a json may be, most likely first: instances_train2017.json → train2017/ …"""
+        words = path.stem.split("_")
+        for start in range(len(words)):
+            split = "_".join(words[start:])
+            yield from (f"{split}/", f"images/{split}/")
+        yield from ("images/", "")
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path.name} is no JSON ({error}): download or write it again") from None
+    except OSError as error:
+        raise SourceError(f"{path.name} cannot be read ({error.strerror}): make it readable") from None
+
+
+def _kind(content: Any) -> str | None:
+    """captions, keypoints, instances or images (no annotation); None for what is not COCO's."""
+    if not isinstance(content, dict) or not _dicts(content.get("images")):
+        return None
+    annotations = content.get("annotations", [])
+    if not _dicts(annotations) or not _dicts(content.get("categories", [])):
+        return None
+    fields = {name for annotation in annotations for name in annotation}
+    if "segments_info" in fields:  # panoptic: its masks are images of their own
+        return None
+    for field, kind in {"keypoints": "keypoints", "bbox": "instances", "segmentation": "instances"}.items():
+        if field in fields:
+            return kind
+    if "caption" in fields:
+        return "captions"
+    return "images" if not annotations else "instances"
+
+
+def _dicts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _size(path: Path, image: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    if width is None and height is None:
+        return None
+    if type(width) is not int or type(height) is not int or min(width, height) < 1:
+        raise SourceError(f"{path.name}: image {image['id']} is {width!r} x {height!r}: expected pixels")
+    return width, height
+
+
+def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> Iterator[tuple[str, int, Person]]:
+    """(file, annotation id, person) for each person in an image on disk. Raises SourceError."""
+    categories = {_hashable(category.get("id")): category for category in content.get("categories", [])}
+    if not all(type(category) is int for category in categories):
+        raise SourceError(f"{path.name}: the category ids are {list(categories)}: expected whole numbers")
+    people = {number for number, c in categories.items() if str(c.get("name", "")).strip().lower() in PEOPLE}
+    seen: set[int] = set()
+    for annotation in content.get("annotations", []):
+        number = annotation.get("id")
+        where = f"{path.name} annotation {number!r}"
+        if type(annotation.get("image_id")) is not int or annotation["image_id"] not in listed:
+            raise SourceError(
+                f"{where} is of image {annotation.get('image_id')!r}, which 'images' does not list: add or remove it"
+            )
+        if "category_id" not in annotation:
+            continue
+        if type(annotation["category_id"]) is not int or annotation["category_id"] not in categories:
+            raise SourceError(f"{where} has the unknown category {annotation['category_id']!r}: add it to 'categories'")
+        entry = listed[annotation["image_id"]]
+        if annotation["category_id"] not in people or entry.file is None:
+            continue
+        if type(number) is not int or number in seen:
+            raise SourceError(f"{where}: expected a whole number that no other annotation has")
+        seen.add(number)
+        joints = categories[annotation["category_id"]].get("keypoints") or COCO_JOINTS
+        try:
+            yield entry.file, number, _person(annotation, entry.size, joints)
+        except (TypeError, ValueError) as error:
+            raise SourceError(f"{where}: {error}; correct or remove it") from None
+
+
+def _person(annotation: dict[str, Any], size: tuple[int, int] | None, joints: Sequence[str]) -> Person:
+    silhouette = None
+    if size and annotation.get("segmentation"):
+        silhouette = from_segmentation(annotation["segmentation"], *size)
+    if annotation.get("bbox"):
+        body: Box | None = _body(annotation["bbox"], size)
+    else:
+        body = box_of(silhouette) if silhouette else None
+    head = head_box(_marked(annotation.get("keypoints") or [], joints), body)
+    return Person(
+        body=body,
+        head=_clipped(head, size) if head else None,
+        silhouette=silhouette,
+        many=bool(annotation.get("iscrowd")),
+    )
+
+
+def _body(bbox: Any, size: tuple[int, int] | None) -> Box:
+    """x, y, width, height → half-open, inside the image. COCO itself has boxes without width or height."""
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(_number(value) for value in bbox):
+        raise ValueError(f"bbox {bbox} is no list of four numbers")
+    x, y, width, height = (float(value) for value in bbox)
+    if width < 0 or height < 0:
+        raise ValueError(f"bbox {bbox} has a negative width or height")
+    if size and not (x <= size[0] and y <= size[1] and x + width >= 0 and y + height >= 0):
+        raise ValueError(f"bbox {bbox} is outside the image of {size[0]}x{size[1]}")
+    if size:  # at least a pixel of it is inside
+        x, y = min(x, size[0] - 1), min(y, size[1] - 1)
+        width, height = max(width, 1 - min(x, 0)), max(height, 1 - min(y, 0))
+    return _clipped((x, y, x + max(width, 1), y + max(height, 1)), size)
+
+
+def _clipped(box: Box, size: tuple[int, int] | None) -> Box:
+    if size is None:
+        return box
+    x0, y0, x1, y1 = clip([box], *size)[0].tolist()
+    return x0, y0, x1, y1
+
+
+def _marked(values: Any, joints: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Joint → x, y, of those with a visibility above 0 (1: hidden, 2: visible)."""
+    if not isinstance(values, list) or len(values) % 3 or not all(_number(value) for value in values):
+        raise ValueError("keypoints are no list of x, y and visibility")
+    triples = zip(values[::3], values[1::3], values[2::3], strict=True)
+    return {joint: (float(x), float(y)) for joint, (x, y, seen) in zip(joints, triples, strict=False) if seen > 0}
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, int) else repr(value)
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _merge(people: list[tuple[int, Person]], number: int, person: Person) -> None:
+    """Add ``person``, or what is new of them: instances and person_keypoints tell of the same people by the same id.
+
+    Where the boxes contradict each other, the files number their people independently: two people.
+    """
+    for index, (other, known) in enumerate(people):
+        if other == number and _same(known.body, person.body):
+            people[index] = (
+                number,
+                replace(
+                    known,
+                    body=known.body or person.body,
+                    head=known.head or person.head,
+                    silhouette=known.silhouette or person.silhouette,
+                    many=known.many or person.many,
+                ),
+            )
+            return
+    people.append((number, person))
+
+
+def _same(one: Box | None, other: Box | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(abs(a - b) <= 1 for a, b in zip(one, other, strict=True))
+
+
+def _public(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
+    """What a release says: the entries of the images ``ids``, their allowed fields, captions replaced."""
+    public: dict[str, Any] = {"info": _only(content.get("info") or {}, _INFO)}
+    if _dicts(content.get("licenses")):
+        public["licenses"] = [_only(licence, _LICENCE) for licence in content["licenses"]]
+    public["images"] = [_only(image, _IMAGE) for image in content["images"] if image["id"] in ids]
+    if "annotations" in content:
+        public["annotations"] = [
+            _only(annotation, _ANNOTATION) | ({"caption": CAPTION} if "caption" in annotation else {})
+            for annotation in content["annotations"]
+            if annotation["image_id"] in ids
+        ]
+    if "categories" in content:
+        public["categories"] = [_only(category, _CATEGORY) for category in content["categories"]]
+    return public
+
+
+def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
+    return {field: entry[field] for field in fields if field in entry} if isinstance(entry, dict) else {}
+
+
+def _sentences(captions: bool, missing: int, unknown: int, others: int, kept: set[str]) -> Iterator[str]:
+    yield (
+        "The json files keep the released images, their licence ids and every geometry (boxes, polygons, run lengths,"
+        " keypoints); flickr_url, coco_url, date_captured and every field that is not COCO's were dropped."
+        " The photographers' attribution went with the URLs: image ids lead back to it."
+    )
+    if captions:
+        yield f"Captions can describe or name people: each was replaced by {CAPTION!r}."
+    if missing:
+        yield f"{missing} entries of images that the source did not have were dropped from the json files."
+    if unknown:
+        yield f"{unknown} json files of other kinds than instances, person_keypoints and captions were not released."
+    if others > 0:
+        yield f"{others} other files of the source were not released."
+    named = sum(not _COCO_NAME.fullmatch(PurePosixPath(file).name) for file in kept)
+    if named:
+        yield f"File names were kept; {named} are not COCO's numbers: check that they name nobody."

@@ -1,0 +1,157 @@
+"""MOT17, MOT20 and their forerunners: ``[train|test/]SEQUENCE/{img1,gt/gt.txt,det/det.txt,seqinfo.ini}``."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from dsanon.boxes import clip
+from dsanon.errors import SourceError
+from dsanon.naming import Names
+from dsanon.sample import Box, Person, Sample
+from dsanon.sources.sequences import frames_of, publish_seqinfo, sentences, sequence_names, stated_size
+from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
+
+# pedestrian, person on vehicle, static person, distractor (statues, but people half hidden, too), reflection
+PEOPLE = frozenset({1, 2, 7, 8, 12})
+_GT, _DET = "gt/gt.txt", "det/det.txt"
+# frame id x y w h conf [class [visibility]]; MOT15 has ten: world coordinates behind conf, all are pedestrians
+_FIELDS: dict[str, Container[int]] = {_GT: range(7, 11), _DET: range(6, 11)}
+_MOT15 = 10
+
+
+class _Row(NamedTuple):
+    number: int
+    text: str
+    values: list[float]
+
+    @property
+    def frame(self) -> int:
+        return int(self.values[0])
+
+
+class MotSource(StillSource):
+    """Crowds with boxes and tracks. Sequences are not named for people, so that they keep their names."""
+
+    dataset = "mot"
+    scope = "sequence"
+    regions = "face"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        if not self._folders():
+            raise SourceError(
+                f"no SEQUENCE/img1 in {os.fspath(root)!r}: --dataset mot expects the folder that holds the sequences,"
+                " or train/ and test/ above them"
+            )
+
+    def inputs(self) -> list[Path]:
+        """gt.txt, det.txt and seqinfo.ini of each sequence."""
+        paths = [folder / name for folder in self._folders() for name in (_GT, _DET, "seqinfo.ini")]
+        return [path for path in paths if path.is_file()]
+
+    def samples(self) -> list[Sample]:
+        """Every frame that is there, with the people that gt.txt tells of. Raises SourceError."""
+        sequences = _sequences(walk(self.root)[0])
+        if not sequences:
+            raise SourceError(f"no frame in {os.fspath(self.root)!r}: expected SEQUENCE/img1/000001.jpg")
+        names = sequence_names(sequences)
+        samples = [s for folder, frames in sequences.items() for s in self._scan(folder, names[folder], frames)]
+        check_case_collisions(sample.file for sample in samples)
+        return sorted(samples, key=lambda sample: sample.id)
+
+    def target(self, sample: Sample, names: Names) -> str:
+        """Its own path: sequences and frames have numbers, not names."""
+        return sample.file
+
+    def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
+        """Write gt.txt, det.txt and seqinfo.ini for the frames that are released."""
+        dropped, shortened = 0, False
+        for folder, frames in _sequences(sample.file for sample in released).items():
+            for name in (_GT, _DET):
+                if not (self.root / folder / name).is_file():
+                    continue
+                rows = list(self._rows(folder, name))
+                kept = [row.text for row in rows if row.frame in frames]
+                dropped += len(rows) - len(kept)
+                write_aside(data, f"{folder}/{name}", "".join(f"{text}\n" for text in kept).encode())
+            shortened |= publish_seqinfo(self.root, data, folder, frames)
+        images, others = walk(self.root)
+        used = set(self.inputs()) | {
+            self.root / file for frames in _sequences(images).values() for file in frames.values()
+        }
+        left = sum(self.root / file not in used for file in [*images, *others])
+        return list(sentences(dropped, shortened, left))
+
+    def _folders(self) -> list[Path]:
+        return sorted(folder.parent for pattern in ("*/img1", "*/*/img1") for folder in self.root.glob(pattern))
+
+    def _scan(self, folder: str, sequence: str, frames: Mapping[int, str]) -> Iterator[Sample]:
+        size = stated_size(self.root / folder / "seqinfo.ini")
+        people: dict[int, list[Person]] = {}
+        if (self.root / folder / _GT).is_file():
+            for row in self._rows(folder, _GT):
+                where = f"{folder}/{_GT} line {row.number}"
+                people.setdefault(row.frame, []).extend(_people(row.values, sequence, size, where))
+            if people and not people.keys() & frames.keys():
+                raise SourceError(f"{folder}/{_GT} has no row of any frame in img1: expected frame 1 for 000001.jpg")
+        if (self.root / folder / _DET).is_file():
+            for _ in self._rows(folder, _DET):  # a bad row is told now, not when the release is done
+                pass
+        for frame, file in frames.items():
+            yield Sample(
+                printable(file),
+                file,
+                people=tuple(people.get(frame, ())),
+                sequence=sequence,
+                size=size,
+                problem=link_problem(self.root, file),
+            )
+
+    def _rows(self, folder: str, name: str) -> Iterator[_Row]:
+        """The rows of gt.txt or det.txt that are not empty. Raises SourceError with file and line."""
+        try:
+            lines = (self.root / folder / name).read_text(encoding="ascii").splitlines()
+        except (OSError, UnicodeDecodeError):
+            raise SourceError(
+                f"{folder}/{name} cannot be read as rows of numbers: expected frame,id,x,y,w,h,…"
+            ) from None
+        for number, line in enumerate(lines, start=1):
+            text = line.strip().rstrip(",")
+            if not text:
+                continue
+            where = f"{folder}/{name} line {number}"
+            parts = text.split(",")
+            if len(parts) not in _FIELDS[name]:
+                raise SourceError(f"{where} has {len(parts)} fields: expected frame,id,x,y,w,h,conf,class,visibility")
+            try:
+                values = [float(part) for part in parts]
+            except ValueError:
+                values = [math.nan]
+            if not all(map(math.isfinite, values)) or values[0] != int(values[0]):
+                raise SourceError(f"{where} is {text[:60]!r}: expected numbers, first that of a frame")
+            yield _Row(number, text, values)
+
+
+def _sequences(files: Iterable[str]) -> dict[str, dict[int, str]]:
+    """Folder of a sequence → frame number → file, of what is in ``FOLDER/img1/``. Raises SourceError."""
+    inside = (file for file in files if PurePosixPath(file).parent.name == "img1" and file.count("/") in (2, 3))
+    return {folder.removesuffix("/img1"): frames for folder, frames in frames_of(inside).items()}
+
+
+def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None, where: str) -> Iterator[Person]:
+    """The person of a row; nobody for other classes, and for a box that is wholly outside the image."""
+    if 8 <= len(values) < _MOT15 and int(values[7]) not in PEOPLE:
+        return
+    x, y, width, height = values[2:6]
+    if width <= 0 or height <= 0:
+        raise SourceError(f"{where}: the box is {width:g} x {height:g} pixels: correct or remove the row")
+    box: Box = (x - 1, y - 1, x - 1 + width, y - 1 + height)  # MOT counts pixels from 1
+    if size:
+        x0, y0, x1, y1 = clip([box], *size)[0].tolist()
+        box = x0, y0, x1, y1
+    if box[0] < box[2] and box[1] < box[3]:
+        yield Person(subject=f"{sequence}/{int(values[1])}", body=box)

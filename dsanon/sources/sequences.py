@@ -1,0 +1,84 @@
+"""What the adapters of tracking datasets share: folders of numbered frames and seqinfo.ini."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from dsanon.errors import SourceError
+from dsanon.sources.stills import printable, write_aside
+
+_SEQINFO = ("name", "imDir", "frameRate", "seqLength", "imWidth", "imHeight", "imExt")
+
+
+def frames_of(files: Iterable[str]) -> dict[str, dict[int, str]]:
+    """Folder → frame number → file; frames are named 000001.jpg. Raises SourceError."""
+    folders: dict[str, dict[int, str]] = {}
+    for file in sorted(files):
+        path = PurePosixPath(file)
+        if not (path.stem.isascii() and path.stem.isdigit()):
+            raise SourceError(f"{file!r} has no frame number for a name: expected 000001.jpg; rename or remove it")
+        frames = folders.setdefault(path.parent.as_posix(), {})
+        if frames.setdefault(int(path.stem), file) != file:
+            raise SourceError(f"{frames[int(path.stem)]!r} and {file!r} are the same frame: remove one of them")
+    return folders
+
+
+def sequence_names(folders: Iterable[str]) -> dict[str, str]:
+    """Folder → name of the sequence: its last part, or all of it where train/ and test/ share that."""
+    last = {folder: PurePosixPath(folder).name for folder in folders}
+    often = list(last.values())
+    return {folder: printable(name if often.count(name) == 1 else folder) for folder, name in last.items()}
+
+
+def read_seqinfo(path: Path) -> dict[str, str]:
+    """The section [Sequence] of seqinfo.ini, {} where there is no such file. Raises SourceError."""
+    if not path.is_file():
+        return {}
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
+        return dict(parser["Sequence"])
+    except (configparser.Error, KeyError, UnicodeDecodeError):
+        where = f"{path.parent.name}/{path.name}"
+        raise SourceError(f"{where} has no readable section [Sequence]: correct or remove it") from None
+
+
+def stated_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) that seqinfo.ini states, None where it does not. Raises SourceError."""
+    info = read_seqinfo(path)
+    if "imWidth" not in info or "imHeight" not in info:
+        return None
+    width, height = info["imWidth"], info["imHeight"]
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise SourceError(f"{path.parent.name}/{path.name} states {width} x {height} pixels: correct or remove it")
+    return int(width), int(height)
+
+
+def publish_seqinfo(root: Path, data: Path, folder: str, frames: Mapping[int, str]) -> bool:
+    """Write seqinfo.ini with the length that the release has; whether the source stated another.
+
+    The length is the last frame's number: the number of frames, and where a frame is missing in between, what
+    readers that count from 1 need to reach the others.
+    """
+    info = read_seqinfo(root / folder / "seqinfo.ini")
+    if not info:
+        return False
+    stated = info.get("seqLength")
+    info |= {"name": PurePosixPath(folder).name, "imDir": "img1", "seqLength": str(max(frames))}
+    lines = [f"{key}={info[key]}\n" for key in _SEQINFO if key in info]
+    write_aside(data, f"{folder}/seqinfo.ini", "".join(["[Sequence]\n", *lines]).encode())
+    return stated != info["seqLength"]
+
+
+def sentences(dropped: int, shortened: bool, left: int) -> Iterator[str]:
+    """What CARD.md says of a release of sequences."""
+    yield "Names of sequences, frame numbers and track numbers are the source's: they name nobody."
+    if dropped:
+        yield f"{dropped} rows of annotation files were dropped because their frames are not in the release."
+    if shortened:
+        yield "seqLength in seqinfo.ini was set to the last frame of the release; the source stated another length."
+    if left:
+        yield f"{left} other files of the source were not released."

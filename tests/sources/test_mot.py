@@ -1,0 +1,164 @@
+"""MOT17: rows that are people, boxes counted from 1, sequences shorter than they say."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsanon.errors import SourceError
+from dsanon.naming import Names
+from dsanon.sample import Person, Photo
+from dsanon.sources.mot import MotSource
+
+NAMES = Names(b"n" * 32)
+GT = "1,1,10,10,20,30,1,1,0.9\n2,1,11,10,20,30,1,1,0.9\n3,1,12,10,20,30,1,1,0.9\n9,1,13,10,20,30,1,1,0.9\n"
+DET = "1,-1,10.5,10,20,30,0.7\n9,-1,10.5,10,20,30,0.7\n"
+INFO = "[Sequence]\nname={}\nimDir=img1\nframeRate=30\nseqLength=600\nimWidth=64\nimHeight=48\nimExt=.jpg\n\n"
+
+
+def sequence(root: Path, folder: str = "train/MOT17-02-FRCNN", gt: str | None = GT, frames: int = 3) -> Path:
+    path = root / folder
+    for name in ("img1", "gt", "det"):
+        (path / name).mkdir(parents=True)
+    for number in range(1, frames + 1):
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / "img1" / f"{number:06d}.jpg")
+    if gt is not None:
+        (path / "gt" / "gt.txt").write_text(gt)
+    (path / "det" / "det.txt").write_text(DET)
+    (path / "seqinfo.ini").write_text(INFO.format(path.name))
+    return root
+
+
+def people(root: Path, gt: str) -> list[Person]:
+    return [person for sample in MotSource(sequence(root, gt=gt)).samples() for person in sample.people]
+
+
+def test_samples(tmp_path: Path) -> None:
+    source = MotSource(sequence(tmp_path))
+    samples = source.samples()
+    assert [sample.id for sample in samples] == [f"train/MOT17-02-FRCNN/img1/{n:06d}.jpg" for n in (1, 2, 3)]
+    assert samples[1].people == (Person(subject="MOT17-02-FRCNN/1", body=(10.0, 9.0, 30.0, 39.0)),)
+    assert {sample.sequence for sample in samples} == {"MOT17-02-FRCNN"}
+    assert {sample.size for sample in samples} == {(64, 48)}
+    assert all(isinstance(photo, Photo) for photo in source.read(samples))
+    assert source.target(samples[0], NAMES) == samples[0].id
+    assert [path.name for path in source.inputs()] == ["gt.txt", "det.txt", "seqinfo.ini"]
+
+
+@pytest.mark.parametrize(("kind", "count"), [(n, n in (1, 2, 7, 8, 12)) for n in range(1, 14)])
+def test_which_classes_are_people(tmp_path: Path, kind: int, count: bool) -> None:
+    assert len(people(tmp_path, f"1,4,10,10,20,30,0,{kind},0.5\n")) == count  # conf 0: not evaluated, yet there
+
+
+@pytest.mark.parametrize(
+    "row", ["1,4,10,10,20,30,1", "1,4,10,10,20,30,1,1", "1,4,10,10,20,30,1,-1,-1,-1", "1,4,10,10,20,30,1,3.1,12.5,0,"]
+)
+def test_fewer_columns_and_mot15(tmp_path: Path, row: str) -> None:
+    assert people(tmp_path, f"\n{row}\r\n") == [Person(subject="MOT17-02-FRCNN/4", body=(9, 9, 29, 39))]
+
+
+def test_boxes_end_at_the_border(tmp_path: Path) -> None:
+    gt = "1,1,-9,-19,20,30,1,1,1\n1,2,60,40,5,5,1,1,1\n1,3,60,40,90,90,1,1,1\n1,4,66,10,20,20,1,1,0\n"
+    assert [(person.subject, person.body) for person in people(tmp_path, gt)] == [
+        ("MOT17-02-FRCNN/1", (0, 0, 10, 10)),
+        ("MOT17-02-FRCNN/2", (59, 39, 64, 44)),
+        ("MOT17-02-FRCNN/3", (59, 39, 64, 48)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("1,1,10,10,20", "line 2 has 5 fields"),
+        ("1,1,10,10,20,30,1,1,1,1,1", "line 2 has 11 fields"),
+        ("1,1,10,10,x,30,1,1,1", "line 2 is '1,1,10,10,x"),
+        ("1,1,10,10,nan,30,1,1,1", "line 2 is"),
+        ("1.5,1,10,10,20,30,1,1,1", "line 2 is"),
+        ("1,1,10,10,-20,30,1,1,1", "line 2: the box is -20 x 30"),
+        ("1 1 2001 48 64 abc", "line 2 has 1 fields"),
+    ],
+)
+def test_bad_rows(tmp_path: Path, row: str, message: str) -> None:
+    source = MotSource(sequence(tmp_path, gt=f"1,1,10,10,20,30,1,1,1\n{row}\n"))
+    with pytest.raises(SourceError, match=rf"MOT17-02-FRCNN/gt/gt\.txt {message}"):
+        source.samples()
+
+
+def test_bad_detections_and_frames(tmp_path: Path) -> None:
+    root = sequence(tmp_path)
+    (root / "train/MOT17-02-FRCNN/det/det.txt").write_text("Aaron Eckhart\n")
+    with pytest.raises(SourceError, match=r"det\.txt line 1"):
+        MotSource(root).samples()
+    (root / "train/MOT17-02-FRCNN/det/det.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(SourceError, match=r"det\.txt cannot be read"):
+        MotSource(root).samples()
+    (root / "train/MOT17-02-FRCNN/det/det.txt").unlink()
+    (root / "train/MOT17-02-FRCNN/gt/gt.txt").write_text("100,1,10,10,20,30,1,1,1\n")
+    with pytest.raises(SourceError, match="no row of any frame"):
+        MotSource(root).samples()
+
+
+def test_folders_that_are_no_mot(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="SEQUENCE/img1"):
+        MotSource(tmp_path)
+    (tmp_path / "S" / "img1").mkdir(parents=True)
+    with pytest.raises(SourceError, match="no frame in"):
+        MotSource(tmp_path).samples()
+
+
+def test_train_and_test_may_share_names(tmp_path: Path) -> None:
+    sequence(sequence(tmp_path, "train/01"), "test/01", gt=None)
+    samples = MotSource(tmp_path).samples()
+    assert {sample.sequence for sample in samples} == {"train/01", "test/01"}
+    assert {person.subject for sample in samples for person in sample.people} == {"train/01/1"}
+
+
+def test_a_release_has_the_rows_of_its_frames(tmp_path: Path) -> None:
+    root = sequence(tmp_path / "in")
+    (root / "train" / "notes.txt").write_text("Aaron")
+    source = MotSource(root)
+    samples = source.samples()
+    sentences = source.publish(tmp_path / "out", samples[:2], NAMES)
+    folder = tmp_path / "out" / "train" / "MOT17-02-FRCNN"
+    assert (folder / "gt" / "gt.txt").read_text() == "".join(GT.splitlines(keepends=True)[:2])
+    assert (folder / "det" / "det.txt").read_text() == DET.splitlines(keepends=True)[0]
+    assert (folder / "seqinfo.ini").read_text().strip() == INFO.format(folder.name).replace("600", "2").strip()
+    told = " ".join(sentences)
+    assert "3 rows" in told
+    assert "seqLength" in told
+    assert "1 other files" in told
+    assert "Aaron" not in told
+
+
+def test_real_data_round_trip(shared: Path, tmp_path: Path) -> None:
+    source = MotSource(shared / "data" / "mot17")
+    samples = source.samples()
+    assert len(samples) == 12
+    with source.sink(tmp_path, NAMES) as sink:
+        for sample, photo in zip(samples[:4], source.read(samples[:4]), strict=True):
+            assert isinstance(photo, Photo)
+            sink.write(sample, photo)
+        assert len(sink.close()) == 4
+    told = " ".join(source.publish(tmp_path, samples, NAMES))
+    assert "rows of annotation files" in told
+    assert "other files" not in told
+    for name, length in {"MOT17-02-FRCNN": 4, "MOT17-04-FRCNN": 8}.items():
+        parser = configparser.ConfigParser()
+        parser.read(tmp_path / "train" / name / "seqinfo.ini")
+        assert int(parser["Sequence"]["seqLength"]) == length
+        old = np.loadtxt(source.root / "train" / name / "gt" / "gt.txt", delimiter=",")
+        new = np.loadtxt(tmp_path / "train" / name / "gt" / "gt.txt", delimiter=",")
+        assert np.array_equal(new, old[old[:, 0] <= length])
+        listed = {int(row[0]) for row in new}
+        assert listed == set(range(1, length + 1))
+        pedestrians = new[(new[:, 0] == 1) & (new[:, 7] == 1)]
+        first = next(sample for sample in samples if sample.sequence == name)
+        known = {person.subject: person.body for person in first.people}
+        for _, number, x, y, width, height, *_ in pedestrians.tolist():
+            box = np.clip([x - 1, y - 1, x - 1 + width, y - 1 + height], 0, [1920, 1080, 1920, 1080])
+            assert known[f"{name}/{int(number)}"] == tuple(box)

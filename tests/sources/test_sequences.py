@@ -1,0 +1,53 @@
+"""Numbered frames and seqinfo.ini."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dsanon.errors import SourceError
+from dsanon.sources.sequences import frames_of, publish_seqinfo, read_seqinfo, sequence_names, stated_size
+
+
+def test_frames() -> None:
+    assert frames_of(["a/000002.jpg", "b/7.png", "a/000001.jpg"]) == {
+        "a": {1: "a/000001.jpg", 2: "a/000002.jpg"},
+        "b": {7: "b/7.png"},
+    }
+    with pytest.raises(SourceError, match="no frame number"):
+        frames_of(["a/aaron.jpg"])
+    with pytest.raises(SourceError, match="no frame number"):
+        frames_of(["a/².jpg"])
+    with pytest.raises(SourceError, match="same frame"):
+        frames_of(["a/01.jpg", "a/1.jpg"])
+
+
+def test_names() -> None:
+    assert sequence_names(["train/0001", "train/0002"]) == {"train/0001": "0001", "train/0002": "0002"}
+    assert sequence_names(["train/1", "test/1", "test/2"]) == {"train/1": "train/1", "test/1": "test/1", "test/2": "2"}
+
+
+def test_seqinfo(tmp_path: Path) -> None:
+    (tmp_path / "in" / "S").mkdir(parents=True)
+    path = tmp_path / "in" / "S" / "seqinfo.ini"
+    assert read_seqinfo(path) == {}
+    assert stated_size(path) is None
+    assert not publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x"})
+    path.write_text(
+        "[Sequence]\nname=S\nimDir=img1\nframeRate=30\nseqLength=600\nimWidth=64\nimHeight=48\nimExt=.jpg\nowner=Aaron\n"
+    )
+    assert stated_size(path) == (64, 48)
+    assert publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x", 2: "y"})
+    released = tmp_path / "out" / "S" / "seqinfo.ini"
+    assert released.read_text() == path.read_text().replace("600", "2").replace("owner=Aaron\n", "")
+    assert not publish_seqinfo(tmp_path / "out", tmp_path / "again", "S", {1: "x", 2: "y"})
+    assert publish_seqinfo(tmp_path / "in", tmp_path / "gap", "S", {1: "x", 5: "y"})
+    assert read_seqinfo(tmp_path / "gap" / "S" / "seqinfo.ini")["seqLength"] == "5"
+    for text, message in {"nothing": "no readable", "[Other]\na=1": "no readable"}.items():
+        path.write_text(text)
+        with pytest.raises(SourceError, match=message):
+            read_seqinfo(path)
+    path.write_text("[Sequence]\nimWidth=-3\nimHeight=4\n")
+    with pytest.raises(SourceError, match="states -3 x 4"):
+        stated_size(path)
