@@ -22,7 +22,9 @@ class Names:
 
     def digest(self, *parts: str) -> bytes:
         """32 bytes that only the key's owner can compute; ``parts`` are length-prefixed, so never ambiguous."""
-        message = b"".join(len(p).to_bytes(4, "big") + p for p in (part.encode("utf-8", "surrogateescape") for part in parts))
+        message = b"".join(
+            len(p).to_bytes(4, "big") + p for p in (part.encode("utf-8", "surrogateescape") for part in parts)
+        )
         return hmac.new(self._key, message, hashlib.sha256).digest()
 
     def token(self, *parts: str, prefix: str = "p") -> str:

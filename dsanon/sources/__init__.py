@@ -66,8 +66,16 @@ class Source(Protocol):
 # name → (module, class, one line for `dsanon datasets`)
 SOURCES: dict[str, tuple[str, str, str]] = {
     "lfw": ("dsanon.sources.lfw", "LfwSource", "Labeled Faces in the Wild: NAME/NAME_0001.jpg, pairs.txt, people.txt"),
-    "celeba": ("dsanon.sources.celeba", "CelebaSource", "CelebA: img_align_celeba/, identity, partition and landmark files"),
-    "coco": ("dsanon.sources.coco", "CocoSource", "COCO: images and annotations/*.json (instances, keypoints, captions)"),
+    "celeba": (
+        "dsanon.sources.celeba",
+        "CelebaSource",
+        "CelebA: img_align_celeba/, identity, partition and landmark files",
+    ),
+    "coco": (
+        "dsanon.sources.coco",
+        "CocoSource",
+        "COCO: images and annotations/*.json (instances, keypoints, captions)",
+    ),
     "mots": ("dsanon.sources.mots", "MotsSource", "MOTSChallenge and KITTI-MOTS: images/, instances/, instances_txt/"),
     "mot": ("dsanon.sources.mot", "MotSource", "MOT17/MOT20: SEQUENCE/{img1,gt/gt.txt,seqinfo.ini}"),
     "folder": ("dsanon.sources.folder", "FolderSource", "any folder of images, recursively"),

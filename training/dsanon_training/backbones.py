@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -50,7 +51,15 @@ class MobileNetV2Features(nn.Module):
         super().__init__()
         blocks: list[nn.Module] = [_conv(3, 32, 3, 2, 1)]
         inputs = 32
-        table = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+        table = (
+            (1, 16, 1, 1),
+            (6, 24, 2, 2),
+            (6, 32, 3, 2),
+            (6, 64, 4, 2),
+            (6, 96, 3, 1),
+            (6, 160, 3, 2),
+            (6, 320, 1, 1),
+        )
         for expand, outputs, repeat, stride in table:
             for i in range(repeat):
                 blocks.append(_Inverted(inputs, outputs, stride if i == 0 else 1, expand))
@@ -77,7 +86,7 @@ def fold_batch_norms(module: nn.Module) -> None:
     """Merge each frozen batch norm into the convolution before it: a third of the passes over memory go."""
     for parent in module.modules():
         names = list(parent._modules)
-        for first, second in zip(names[:-1], names[1:], strict=True):
+        for first, second in pairwise(names):
             conv, norm = parent._modules[first], parent._modules[second]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 norm.eval()

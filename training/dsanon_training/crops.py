@@ -146,9 +146,7 @@ def _make(photos: list[_Photo], folder: Path, workers: int, show: Any) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     found: list[tuple[_Photo, Floats, Floats]] = []
-    pixels = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-        aside / "all.npy", "w+", np.uint8, (len(photos), CANVAS, CANVAS, 3)
-    )
+    pixels = np.lib.format.open_memmap(aside / "all.npy", "w+", np.uint8, (len(photos), CANVAS, CANVAS, 3))
     with ProcessPoolExecutor(workers) as pool:
         for done, (photo, face) in enumerate(zip(photos, pool.map(_face, photos, chunksize=16), strict=True)):
             if face is not None:

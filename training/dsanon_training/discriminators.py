@@ -43,13 +43,14 @@ class ProjectedDiscriminator(nn.Module):
     def __init__(self, backbone: MobileNetV2Features, mixed: int = 64) -> None:
         super().__init__()
         self.backbone = backbone
-        self.across = nn.ModuleList(nn.Conv2d(c, mixed, 1) for c in backbone.channels)
-        self.down = nn.ModuleList(nn.Conv2d(mixed, mixed, 3, padding=1) for _ in backbone.channels)
-        for fixed in (self.across, self.down):
-            for conv in fixed:
-                nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+        across = [nn.Conv2d(c, mixed, 1) for c in backbone.channels]
+        down = [nn.Conv2d(mixed, mixed, 3, padding=1) for _ in backbone.channels]
+        for conv in (*across, *down):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+            if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
-            fixed.requires_grad_(False)
+            conv.requires_grad_(False)
+        self.across, self.down = nn.ModuleList(across), nn.ModuleList(down)
         self.heads = nn.ModuleList(
             nn.Sequential(
                 spectral_norm(nn.Conv2d(mixed, 128, 3, 1 + (scale < 2), 1)),

@@ -16,7 +16,7 @@ from dsanon_training.batches import Batch
 def composite(generator: Generator, batch: Batch, control: torch.Tensor) -> torch.Tensor:
     """The photo with the region painted over, (n, 3, s, s) in [-1, 1]."""
     painted = generator(batch.drawn, batch.real, batch.hidden, batch.padding, control)
-    return batch.weight * painted.float() + (1 - batch.weight) * batch.real
+    return torch.lerp(batch.real, painted.float(), batch.weight)
 
 
 def save_grid(path: Path, generator: Generator, batch: Batch, targets: list[int]) -> None:

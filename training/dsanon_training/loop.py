@@ -16,7 +16,7 @@ import torch
 import dsanon
 from dsanon.errors import RecipeError
 from dsanon.models import store
-from dsanon.models.generator import Generator, GeneratorConfig
+from dsanon.models.generator import Generator, GeneratorConfig, channels_last
 from dsanon_training import checkpoints, losses
 from dsanon_training.backbones import MobileNetV2Features
 from dsanon_training.batches import People, plain, stream
@@ -47,7 +47,7 @@ def pick_precision(wanted: str) -> torch.dtype:
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         x = torch.randn(8, 64, 64, 64, dtype=dtype).to(memory_format=torch.channels_last)
-        conv = torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
+        conv = channels_last(torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype))
         times = []
         for _ in range(5):
             start = time.perf_counter()
@@ -83,21 +83,23 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
     torch.set_num_threads(workers or os.cpu_count() or 1)
     crops = prepare(data, out.parent, workers or os.cpu_count() or 1, report.progress)
     people = People(crops, recipe.min_photos)
-    report.line(f"{len(people.training)} training faces, {len(people.identities)} identities, {len(people.unseen)} unseen")
+    report.line(
+        f"{len(people.training)} training faces, {len(people.identities)} identities, {len(people.unseen)} unseen"
+    )
 
     # networks
     config = GeneratorConfig(len(people.identities), recipe.widths, recipe.embedding)
-    generator = Generator(config).to(memory_format=torch.channels_last)
-    average = Generator(config).to(memory_format=torch.channels_last).requires_grad_(False)
+    generator = channels_last(Generator(config))
+    average = channels_last(Generator(config)).requires_grad_(False)
     average.load_state_dict(generator.state_dict())
-    pixel = PixelDiscriminator(size=config.size).to(memory_format=torch.channels_last)
+    pixel = channels_last(PixelDiscriminator(size=config.size))
     backbone = MobileNetV2Features(store.path("mobilenet_v2"))
-    projected = ProjectedDiscriminator(backbone).to(memory_format=torch.channels_last)
+    projected = channels_last(ProjectedDiscriminator(backbone))
     critics = [p for critic in (pixel, projected) for p in critic.parameters() if p.requires_grad]
     betas = (recipe.beta1, recipe.beta2)
     optimise_g = torch.optim.Adam(generator.parameters(), recipe.learning_rate, betas)
     optimise_d = torch.optim.Adam(critics, recipe.learning_rate, betas)
-    teacher = Teacher(store.path("mobilefacenet")).to(memory_format=torch.channels_last)
+    teacher = channels_last(Teacher(store.path("mobilefacenet")))
     if recipe.identity or recipe.away:
         prototypes(teacher, crops, people)
 
@@ -150,7 +152,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
                 projected.judge(real_mixed), projected.judge([m.detach() for m in fake_mixed])
             )
             optimise_d.zero_grad(set_to_none=True)
-            (loss_pixel + loss_projected).backward()
+            torch.autograd.backward([loss_pixel + loss_projected])
             optimise_d.step()
 
             # generator: fool both critics, restore what is known, be the person the vector names
@@ -179,7 +181,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
                 terms["away"] = share * recipe.away * torch.stack(moved).mean()
             loss = torch.stack([t.float() for t in terms.values()]).sum()
             optimise_g.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward([loss])
             optimise_g.step()
             for p in critics:
                 p.requires_grad_(True)
@@ -194,7 +196,11 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
         done = step + 1
         if done % 10 == 0 or done == recipe.steps:
             rate = (done - start) / (time.perf_counter() - began)
-            row = {"step": done, "critic_pixel": float(loss_pixel.detach()), "critic_projected": float(loss_projected.detach())}
+            row = {
+                "step": done,
+                "critic_pixel": float(loss_pixel.detach()),
+                "critic_projected": float(loss_projected.detach()),
+            }
             row |= {name: float(value.detach()) for name, value in terms.items()}
             row |= {"steps_per_s": rate, "waiting": waited / (time.perf_counter() - began)}
             log.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n")

@@ -11,7 +11,9 @@ from torch import Tensor
 
 def lsgan_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """½ E[(D(x) - 1)²] + ½ E[D(G(z))²], averaged over the heads (Mao et al. 2017; equation 1 of CIAGAN)."""
-    terms = [0.5 * ((r.float() - 1).square().mean() + f.float().square().mean()) for r, f in zip(real, fake, strict=True)]
+    terms = [
+        0.5 * ((r.float() - 1).square().mean() + f.float().square().mean()) for r, f in zip(real, fake, strict=True)
+    ]
     return torch.stack(terms).mean()
 
 

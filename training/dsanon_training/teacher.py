@@ -13,7 +13,9 @@ from dsanon.align import Floats, similarity
 from dsanon_training.backbones import OnnxNetwork, imagenet
 
 # ArcFace's five points (eyes, nose, mouth corners) on 112 × 112
-_ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+_ARCFACE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
 _SIDE = 112
 
 

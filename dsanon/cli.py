@@ -1,0 +1,271 @@
+"""The command line. Heavy imports wait inside the commands, so that ``dsanon --help`` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dsanon import __version__
+from dsanon.errors import DsanonError, UsageError
+
+app = typer.Typer(
+    name="dsanon",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Anonymize the people in image and video datasets, failing closed: what cannot be anonymized is not released.",
+    epilog="Example: dsanon anonymize --dataset lfw lfw/ lfw-release/",
+)
+models_app = typer.Typer(invoke_without_command=True, help="List models, or add your own weights.")
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, and nothing else there.")]
+Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize` made.")]
+Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
+Key = Annotated[Path | None, typer.Option(help="Its key file, if not in the private side.")]
+
+
+@app.command()
+def anonymize(
+    source: Annotated[Path, typer.Argument(help="The dataset's folder, or a video file. Never written to.")],
+    release: Annotated[Path, typer.Argument(help="The folder to make; it appears only when it is whole.")],
+    dataset: Annotated[str, typer.Option(help="lfw, celeba, coco, mots, mot, folder or video.")],
+    method: Annotated[str, typer.Option(help="ciagan, blur, pixelate or mask.")] = "ciagan",
+    kernel: Annotated[int, typer.Option(help="Of blur, in pixels of a 128-pixel face crop.")] = 9,
+    block: Annotated[int, typer.Option(help="Of pixelate: a cell's side, in pixels of a 128-pixel face crop.")] = 16,
+    regions: Annotated[str, typer.Option(help="face, body or both [default: body for mots, else face].")] = "",
+    scope: Annotated[
+        str, typer.Option(help="Where one person keeps one fake identity: dataset, camera, sequence or image.")
+    ] = "",
+    cameras: Annotated[Path | None, typer.Option(help="For --scope camera: sequence and camera on each line.")] = None,
+    detectors: Annotated[str, typer.Option(help="Comma-separated, e.g. hog:upsample=1,centerface.")] = "hog,centerface",
+    on_miss: Annotated[
+        str, typer.Option(help="For people whose face cannot be aligned: mask, pixelate or quarantine.")
+    ] = "mask",
+    keep: Annotated[
+        Path | None, typer.Option(help="Subjects who consented, one label a line: left as they are.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The secret [default: RELEASE.private/key, made if missing].")
+    ] = None,
+    private: Annotated[Path | None, typer.Option(help="What must not be published [default: RELEASE.private].")] = None,
+    workers: Annotated[int, typer.Option(help="Ray actors; 0 runs here, without Ray [default: all cores].")] = -1,
+    ray_address: Annotated[str | None, typer.Option(help="An existing Ray cluster with shared storage.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished release.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Only the first N samples, in source order.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch: Annotated[int, typer.Option(help="Faces a forward pass.")] = 16,
+    seed: Annotated[int, typer.Option(help="Another one gives another assignment under the same key.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a release in which nobody can be recognised."""
+    from dsanon.config import JobConfig
+    from dsanon.job import anonymize as run
+    from dsanon.job import check_source, default_workers
+    from dsanon.layout import ReleasePaths
+    from dsanon.plan import read_cameras, read_kept
+
+    if workers < -1:
+        raise UsageError(f"--workers {workers}: expected 0 (inline) or more")
+    source = check_source(source)
+    config = JobConfig(
+        dataset=dataset,
+        source=source,
+        method=method,
+        kernel=kernel,
+        block=block,
+        regions=regions,
+        scope=scope,
+        detectors=detectors,
+        on_miss=on_miss,
+        limit=limit,
+        seed=seed,
+        batch=batch,
+        device=device,
+        cameras=tuple(sorted(read_cameras(cameras).items())) if cameras else (),
+        kept=read_kept(keep) if keep else frozenset(),
+    )
+    paths = ReleasePaths.of(source, release, private, key)
+    count = default_workers() if workers == -1 else workers
+    outcome = run(config, paths, count, ray_address, resume, overwrite, quiet=as_json and not sys.stderr.isatty())
+    if as_json:
+        print(json.dumps(outcome.as_dict()))
+    else:
+        statuses = ", ".join(f"{count} {status}" for status, count in outcome.counts.by_status().items() if count)
+        print(f"{outcome.counts.samples} samples: {statuses}")
+        print(f"release  {paths.release}\ncard     {paths.release / 'CARD.md'}")
+        print(f"private  {paths.private} (never publish it)")
+        if outcome.counts.quarantined:
+            print(f"incomplete: see {paths.quarantine} for the samples that were withheld")
+    if outcome.counts.quarantined:
+        raise typer.Exit(3)
+
+
+@app.command()
+def lookup(
+    release: Release,
+    private: Private = None,
+    key: Key = None,
+    subject: Annotated[str | None, typer.Option(help="A pseudonym, or the source's label.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read the private map back: who became whom."""
+    from dsanon.private_map import lookup as read
+
+    rows = read(release, private, key, subject)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    _table(rows, ("sample", "region", "subject", "source_file", "source_subject", "scope"))
+
+
+@app.command()
+def forget(release: Release, private: Private = None, key: Key = None) -> None:
+    """Destroy the key, so that nobody can look anybody up any more."""
+    from dsanon.private_map import forget as destroy
+
+    print(f"destroyed {destroy(release, private, key)}: the identity map can never be read again")
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("dsanon-demo")) -> None:
+    """Anonymize an example that ships, with several faces and a short sequence."""
+    from dsanon.demo import run
+
+    run(folder)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe (see `dsanon recipes`) or a .toml file.")],
+    data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, either may be missing.")],
+    out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
+    workers: Annotated[int, typer.Option(help="CPU threads [default: all cores].")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")] = False,
+) -> None:
+    """Train a generator from a recipe."""
+    from dsanon_training.loop import train as run
+    from dsanon_training.recipe import load_recipe
+
+    class Report:
+        def line(self, text: str) -> None:
+            print(text, flush=True)
+
+        def progress(self, done: int, total: int) -> None:
+            if done % 250 == 0 or done == total:
+                print(f"preparing crops {done}/{total}", flush=True)
+
+    print(run(load_recipe(recipe, settings), data, out, workers, resume, Report()))
+
+
+@app.command()
+def datasets(as_json: Json = False) -> None:
+    """List the datasets that can be read and written."""
+    from dsanon.sources import SOURCES
+
+    _listing([{"name": name, "about": about} for name, (_, _, about) in SOURCES.items()], as_json)
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List the methods and whether they are usable now."""
+    from dsanon.config import METHODS
+    from dsanon.job import GENERATOR
+    from dsanon.models import store
+
+    shipped = {row["name"]: row["usable"] for row in store.describe()}
+    rows = [
+        {"name": n, "about": a, "usable": n != "ciagan" or bool(shipped.get(GENERATOR))} for n, a in METHODS.items()
+    ]
+    _listing(rows, as_json)
+
+
+@app.command()
+def recipes(as_json: Json = False) -> None:
+    """List the training recipes."""
+    from dsanon_training.recipe import load_recipe, recipe_names
+
+    loaded = [load_recipe(name) for name in recipe_names()]
+    _listing([{"name": r.name, "steps": r.steps, "batch": r.batch, "about": r.about} for r in loaded], as_json)
+
+
+@models_app.callback()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """List models: where they come from, their licence, whether they are usable now."""
+    if context.invoked_subcommand is None:
+        from dsanon.models import store
+
+        _listing(store.describe(), as_json, ("name", "kind", "usable", "licence", "how"))
+
+
+@models_app.command()
+def add(name: str, file: Path) -> None:
+    """Register your own weights after checking them."""
+    from dsanon.models import store
+
+    print(store.add(name, file))
+
+
+def _listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...] = ()) -> None:
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        _table(rows, columns or tuple(rows[0] if rows else ()))
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE)
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"dsanon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: one clear line and exit code 2 for bad input, 1 for a fault, no traceback."""
+    try:
+        app(standalone_mode=True)
+    except DsanonError as error:
+        print(f"dsanon: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("dsanon: interrupted; go on with --resume", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        import os
+
+        if os.environ.get("DSANON_DEBUG"):
+            raise
+        print(
+            f"dsanon: a fault of the program: {type(error).__name__}: {error} (DSANON_DEBUG=1 shows where)",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,76 @@
+"""What a run was asked to do: one frozen value, validated once, dumped into the release and fingerprinted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dsanon.errors import UsageError
+from dsanon.plan import SCOPES
+
+METHODS = {
+    "ciagan": "a conditional GAN paints a new face from landmarks, background and a chosen identity (faces)",
+    "blur": "Gaussian blur; --kernel pixels at the scale of a 128-pixel face crop",
+    "pixelate": "mosaic; --block pixels a cell at the scale of a 128-pixel face crop",
+    "mask": "flat grey: nothing of the person is left",
+}
+REGIONS = ("face", "body", "both")
+ON_MISS = ("mask", "pixelate", "quarantine")
+
+
+@dataclass(frozen=True, slots=True)
+class JobConfig:
+    """Options of ``dsanon anonymize`` that the output depends on. kernel, block: pixels of a 128-pixel crop.
+
+    regions, scope: '' until the source's default is known · cameras: sequence → camera · kept: subjects' labels
+    """
+
+    dataset: str
+    source: Path
+    method: str = "ciagan"
+    kernel: int = 9
+    block: int = 16
+    regions: str = ""
+    scope: str = ""
+    detectors: str = "hog,centerface"
+    on_miss: str = "mask"
+    limit: int | None = None
+    seed: int = 0
+    batch: int = 16
+    device: str = "auto"
+    cameras: tuple[tuple[str, str], ...] = ()
+    kept: frozenset[str] = frozenset()
+
+    def completed(self, regions: str, scope: str) -> JobConfig:
+        """With the source's defaults filled in, and checked. Raises UsageError for an impossible value."""
+        config = replace(self, regions=self.regions or regions, scope=self.scope or scope)
+        for option, value, known in (
+            ("--method", config.method, tuple(METHODS)),
+            ("--regions", config.regions, REGIONS),
+            ("--scope", config.scope, SCOPES),
+            ("--on-miss", config.on_miss, ON_MISS),
+        ):
+            if value not in known:
+                raise UsageError(f"{option} {value!r} is unknown: choose one of {', '.join(known)}")
+        if config.method == "ciagan" and config.regions != "face":
+            raise UsageError(
+                f"--method ciagan paints faces, not --regions {config.regions}: "
+                "add --regions face, or choose --method mask, blur or pixelate for bodies"
+            )
+        if config.kernel < 3 or config.kernel % 2 == 0:
+            raise UsageError(f"--kernel {config.kernel}: expected an odd number of pixels from 3 on")
+        for option, number, least in (("--block", config.block, 2), ("--batch", config.batch, 1)):
+            if number < least:
+                raise UsageError(f"{option} {number}: expected {least} or more")
+        if config.limit is not None and config.limit < 1:
+            raise UsageError(f"--limit {config.limit}: expected 1 or more samples")
+        if config.device not in ("auto", "cpu") and not config.device.startswith("cuda"):
+            raise UsageError(f"--device {config.device!r} is unknown: choose auto, cpu, cuda or cuda:N")
+        return config
+
+    def entries(self) -> dict[str, Any]:
+        """All of it that the output depends on, as JSON values (the source's place is not part of it)."""
+        values = asdict(self)
+        del values["source"]
+        return values | {"kept": sorted(self.kept), "cameras": sorted(map(list, self.cameras))}

@@ -1,0 +1,95 @@
+"""``dsanon demo``: the main job on an example that ships and needs no download.
+
+The people are one: the public-domain portrait of the astronaut Eileen Collins that scikit-image carries, several
+times in a group picture, and panned over in a short clip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from dsanon.config import JobConfig
+from dsanon.errors import UsageError
+from dsanon.job import anonymize, default_workers
+from dsanon.layout import ReleasePaths
+from dsanon.sample import Pixels
+
+_FRAMES, _RATE = 24, 12
+
+
+def run(folder: Path) -> None:
+    """Make the example in ``folder``, anonymize it, and tell where to look. Raises UsageError if it exists."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty: name another folder, or remove it")
+    try:
+        photos, clips = folder / "source" / "photos", folder / "source" / "clips"
+        for place in (photos, clips):
+            place.mkdir(parents=True)
+        group = group_picture()
+        Image.fromarray(portrait()).save(photos / "portrait.jpg", quality=95)
+        Image.fromarray(group).save(photos / "group.png")
+        write_clip(clips / "pan.mp4", group)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror}): name another folder") from error
+    for dataset, source in (("folder", photos), ("video", clips)):
+        release = folder / f"{source.name}-release"
+        outcome = anonymize(
+            JobConfig(dataset=dataset, source=source.absolute()),
+            ReleasePaths.of(source, release),
+            workers=min(2, default_workers()) if dataset == "folder" else 0,
+        )
+        print(f"{source} -> {release}: {outcome.counts.by_status()}")
+    sheet = folder / "compare.png"
+    Image.fromarray(compare(photos, folder / "photos-release" / "data")).save(sheet)
+    print(f"look at  {sheet}\nread     {folder / 'photos-release' / 'CARD.md'}")
+
+
+def portrait() -> Pixels:
+    """The portrait, (512, 512, 3)."""
+    from skimage import data
+
+    return np.asarray(data.astronaut(), dtype=np.uint8)
+
+
+def group_picture() -> Pixels:
+    """Three of her in one picture, (420, 1100, 3): mirrored, turned, of different sizes and light."""
+    person = portrait()[:420, 60:400]
+    picture = np.full((420, 1100, 3), (92, 104, 120), np.uint8)
+    for x, size, angle, light in ((10, 420, 0, 1.0), (380, 360, 8, 0.8), (740, 400, -6, 1.1)):
+        scale = size / 420
+        turn = cv2.getRotationMatrix2D((170, 210), angle, scale)
+        turn[:, 2] += (x + 10, (420 - size) / 2 + 5)
+        source = person[:, ::-1] if x == 380 else person
+        source = np.clip(source * light, 1, 255).astype(np.uint8)
+        placed = cv2.warpAffine(np.ascontiguousarray(source), turn, (1100, 420))
+        inside = cv2.warpAffine(np.full(source.shape[:2], 255, np.uint8), turn, (1100, 420)) == 255
+        picture[inside] = placed[inside]
+    return picture
+
+
+def write_clip(path: Path, picture: Pixels) -> None:
+    """Two seconds of panning over ``picture``."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=_RATE)
+        stream.width, stream.height, stream.pix_fmt = 640, 420, "yuv420p"
+        for number in range(_FRAMES):
+            x = round((picture.shape[1] - 640) * number / (_FRAMES - 1))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:, x : x + 640]), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def compare(source: Path, release: Path) -> Pixels:
+    """Sources above, releases below, matched by size."""
+    before = [np.asarray(Image.open(p).convert("RGB")) for p in sorted(source.iterdir())]
+    after = [np.asarray(Image.open(p).convert("RGB")) for p in sorted(release.rglob("*.*"))]
+    pairs = [(b, next(a for a in after if a.shape == b.shape)) for b in before]
+    height = max(b.shape[0] for b, _ in pairs)
+    rows = [np.hstack([np.pad(p[i], ((0, height - p[i].shape[0]), (0, 8), (0, 0))) for p in pairs]) for i in (0, 1)]
+    return np.vstack(rows)

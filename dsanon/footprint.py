@@ -1,0 +1,95 @@
+"""Which pixels of a photo a region covers: a window, and in it the share that is replaced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dsanon.align import CROP, Floats, scale_of
+from dsanon.landmarks import FEATHER, FULL, blend_weight, distance_outside, face_polygon
+from dsanon.sample import Box, Mask, Region
+
+_FACE_IN_CROP = 0.8  # a head box is about so much of a face crop's side
+_GROW = 0.12  # a classical method covers the face's polygon and so much of its box more on each side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprint:
+    """x0, y0: the window's corner · weight: (h, w) float32, 1 where no source pixel may survive, 0 outside
+
+    unit: photo pixels for one pixel of a 128-pixel crop of this region.
+    """
+
+    x0: int
+    y0: int
+    weight: Floats
+    unit: float
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the photo."""
+        h, w = self.weight.shape
+        return slice(self.y0, self.y0 + h), slice(self.x0, self.x0 + w)
+
+    @property
+    def hard(self) -> Mask:
+        """Pixels that must not survive."""
+        return np.asarray(self.weight >= 1.0)
+
+
+def footprint(region: Region, width: int, height: int, soft: bool) -> Footprint:
+    """The pixels of ``region`` in a ``width`` × ``height`` photo.
+
+    soft: with a feathered border along the face's outline, as a painted face needs; else whole boxes.
+    Never empty: a region always covers at least one pixel of the photo.
+    """
+    if region.landmarks and region.transform:
+        transform = np.array(region.transform, dtype=np.float64).reshape(2, 3)
+        unit = 1.0 / scale_of(transform)
+        polygon = face_polygon(np.array(region.landmarks, dtype=np.float32).reshape(68, 2))
+        if soft:
+            reach = (FULL + FEATHER) * unit + 1
+            low, high = polygon.min(0) - reach, polygon.max(0) + reach
+            x0, y0, x1, y1 = _window((low[0], low[1], high[0], high[1]), width, height)
+            distance = distance_outside(polygon, (y1 - y0, x1 - x0), (x0, y0))
+            return Footprint(x0, y0, blend_weight(distance, unit), unit)
+        low, high = polygon.min(0), polygon.max(0)
+        grow = _GROW * (high - low)
+        low, high = low - grow, high + grow
+        return _box((low[0], low[1], high[0], high[1]), width, height, unit)
+    side = max(region.box[2] - region.box[0], region.box[3] - region.box[1])
+    unit = max(side / (_FACE_IN_CROP if region.kind == "face" else 1.0) / CROP, 1e-3)
+    if region.silhouette is None:
+        return _box(region.box, width, height, unit)
+    return _silhouette(region, width, height, unit)
+
+
+def _window(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    x0, y0 = (int(np.clip(np.floor(v), 0, limit - 1)) for v, limit in zip(box[:2], (width, height), strict=True))
+    x1, y1 = (
+        int(np.clip(np.ceil(v), low + 1, limit))
+        for v, low, limit in zip(box[2:], (x0, y0), (width, height), strict=True)
+    )
+    return x0, y0, x1, y1
+
+
+def _box(box: Box, width: int, height: int, unit: float) -> Footprint:
+    x0, y0, x1, y1 = _window(box, width, height)
+    return Footprint(x0, y0, np.ones((y1 - y0, x1 - x0), np.float32), unit)
+
+
+def _silhouette(region: Region, width: int, height: int, unit: float) -> Footprint:
+    """The silhouette, dilated: annotators cut hair and shoe soles off."""
+    from dsanon.sources.silhouettes import to_mask
+
+    assert region.silhouette is not None
+    mask = to_mask(region.silhouette)
+    if mask.shape != (height, width) or not mask.any():
+        return _box(region.box, width, height, unit)
+    radius = max(2, round(2 * unit))
+    grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
+    rows, columns = np.flatnonzero(grown.any(axis=1)), np.flatnonzero(grown.any(axis=0))
+    x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return Footprint(x0, y0, grown[y0:y1, x0:x1].astype(np.float32), unit)

@@ -1,0 +1,250 @@
+"""``dsanon anonymize``: scan, find, plan, render, publish. Each stage is staged, so that a kill loses one shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dsanon
+from dsanon.card import CardWeights, write_card
+from dsanon.config import JobConfig
+from dsanon.durable import aside, explained, write_json
+from dsanon.errors import DsanonError, UsageError
+from dsanon.executor import Call, Executor, open_executor
+from dsanon.found import read_found
+from dsanon.key import subkey
+from dsanon.manifest import Counts, merge
+from dsanon.naming import Names
+from dsanon.plan import Control, assign_all, scope_of
+from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_quarantine
+from dsanon.progress import Progress
+from dsanon.release import ReleasePaths, open_release, publish, release_json
+from dsanon.sample import Sample
+from dsanon.shards import Shard, make_shards
+from dsanon.sources import Source, open_source
+from dsanon.worker import Setup, subject_key
+
+GENERATOR = "ciagan-face"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished run did. seconds: by stage."""
+
+    counts: Counts
+    paths: ReleasePaths
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "state": "incomplete" if self.counts.quarantined else "complete",
+            "counts": {"samples": self.counts.samples, **self.counts.by_status(), "regions": self.counts.regions},
+            "seconds": {stage: round(s, 3) for stage, s in self.seconds.items()},
+            "paths": {
+                "release": str(self.paths.release),
+                "manifest": str(self.paths.release / "manifest.parquet"),
+                "card": str(self.paths.release / "CARD.md"),
+                "private": str(self.paths.private),
+                "key": str(self.paths.key),
+            },
+        }
+
+
+def anonymize(
+    config: JobConfig,
+    paths: ReleasePaths,
+    workers: int,
+    ray_address: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Outcome:
+    """Make the release. Raises UsageError for bad input, DsanonError for a fault; nothing is published then."""
+    began = time.perf_counter()
+    source = open_source(config.dataset, config.source)
+    config = config.completed(source.regions, source.scope)
+    generator = _generator(config)
+    samples = source.samples()[: config.limit]
+    shards = make_shards(samples)
+    weights = _weights(config, generator)
+    entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
+    entries["inputs"] = {"samples": len(samples), "listing": _listing(source, samples)}
+    entries["dsanon"] = {"version": dsanon.__version__}
+    seconds = {"scan": time.perf_counter() - began}
+
+    with open_release(paths, entries, resume=resume, overwrite=overwrite) as opened, explained(paths.partial):
+        names_key = subkey(opened.key, "names", config.seed)
+        names = Names(names_key)
+        setup = Setup(config, paths.data, paths.staging, names_key, generator)
+        executor: Executor | None = None
+        try:
+            executor = open_executor(setup, workers, ray_address)
+            seconds["start"] = time.perf_counter() - began - sum(seconds.values())
+            todo: list[Call] = [("find", s, ()) for s in shards if not s.found(paths.staging).exists()]
+            _run(executor, "find", todo, shards, quiet)
+            seconds["find"] = time.perf_counter() - began - sum(seconds.values())
+            controls = _plan(config, names, shards, paths.staging, generator)
+            seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
+            todo = [
+                ("render", s, (c,)) for s, c in zip(shards, controls, strict=True) if not s.done(paths.staging).exists()
+            ]
+            _run(executor, "render", todo, shards, quiet)
+            seconds["render"] = time.perf_counter() - began - sum(seconds.values())
+        finally:
+            if executor is not None:
+                executor.close()
+        counts, notes = _finish(config, paths, source, samples, shards, names, weights, opened.key, opened.fingerprint)
+    seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
+    return Outcome(counts, paths, seconds, tuple(notes))
+
+
+def _run(executor: Executor, stage: str, calls: Sequence[Call], shards: Sequence[Shard], quiet: bool) -> None:
+    if not calls:
+        return
+    with Progress(stage, sum(len(shard.samples) for _, shard, _ in calls), quiet) as progress:
+        for counts in executor.run(calls):
+            progress.add(counts)
+
+
+def _generator(config: JobConfig) -> tuple[Path, str] | None:
+    if config.method != "ciagan":
+        return None
+    from dsanon.models import store
+
+    path = store.path(GENERATOR)
+    return path, store.sha256(path)
+
+
+def _weights(config: JobConfig, generator: tuple[Path, str] | None) -> list[CardWeights]:
+    """Everything that took part, with licence and terms."""
+    from dsanon.models import store
+
+    names = [name.split(":")[0].strip() for name in config.detectors.split(",") if name.strip()]
+    out = []
+    about = {str(row["name"]): row for row in store.describe()}
+    for name in [*names, "landmarks68", *([GENERATOR] if generator else [])]:
+        row = about.get(name, {})
+        digest = generator[1] if generator and name == GENERATOR else str(row.get("sha256") or "")
+        out.append(CardWeights(name, digest, str(row.get("licence", "")), str(row.get("terms", ""))))
+    return out
+
+
+def _listing(source: Source, samples: Sequence[Sample]) -> str:
+    """A digest of what the input is: every file's name, size and time, and the annotations' bytes."""
+    digest = hashlib.sha256()
+    last = ""
+    for sample in samples:
+        digest.update(sample.id.encode("utf-8", "surrogateescape") + b"\0")
+        if sample.file != last:
+            last = sample.file
+            try:
+                stat = (source.root / sample.file).lstat()
+                digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+            except OSError:
+                digest.update(b"missing")
+    for path in source.inputs():
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _plan(
+    config: JobConfig, names: Names, shards: Sequence[Shard], staging: Path, generator: tuple[Path, str] | None
+) -> list[dict[tuple[str, str], Control]]:
+    """Each shard's fake identities, of the assignment over everybody who was found."""
+    if generator is None:
+        return [{} for _ in shards]
+    from dsanon.models.weights import read_card
+
+    card = read_card(generator[0])
+    index = {hashed: number for number, hashed in enumerate(card.identities)}
+    cameras = dict(config.cameras)
+    scopes: dict[str, set[str]] = {}
+    own: dict[str, int] = {}
+    wanted: list[list[tuple[str, str]]] = []
+    for shard in shards:
+        keys = []
+        for sample, found in zip(shard.samples, read_found(shard.found(staging)), strict=True):
+            scope = scope_of(config.scope, sample, cameras)
+            for number, region in enumerate(found.regions):
+                if region.reason or region.label in config.kept:
+                    continue
+                subject = subject_key(sample, number, region)
+                scopes.setdefault(scope, set()).add(subject)
+                keys.append((scope, subject))
+                hashed = hashlib.sha256(f"{config.dataset}/{region.label}".encode()).hexdigest()[:16]
+                if region.label is not None and hashed in index:
+                    own[subject] = index[hashed]
+        wanted.append(keys)
+    assigned = assign_all(names, scopes, card.config.identities, own)
+    return [{key: assigned[key] for key in keys} for keys in wanted]
+
+
+def _finish(
+    config: JobConfig,
+    paths: ReleasePaths,
+    source: Source,
+    samples: Sequence[Sample],
+    shards: Sequence[Shard],
+    names: Names,
+    weights: Sequence[CardWeights],
+    key: bytes,
+    fingerprint: str,
+) -> tuple[Counts, list[str]]:
+    """Annotations, manifests, card; every sample accounted for; then the release gets its name."""
+    done = [json.loads(shard.done(paths.staging).read_text()) for shard in shards]
+    released_ids = {sample for shard in done for sample in shard["released"]}
+    released = [sample for sample in samples if sample.id in released_ids]
+    counts = merge([s.manifest(paths.staging) for s in shards], paths.partial / "manifest.parquet")
+    counts.account_for(len(samples))
+    notes = source.publish(paths.data, released, names)
+    written = {file for shard in done for file in shard["files"]}
+    annotations = {p.relative_to(paths.data).as_posix() for p in paths.data.rglob("*") if p.is_file()} - written
+    _refuse_unknown(source, annotations)
+    withheld = [QuarantineRow(*row) for shard in done for row in shard["quarantined"]]
+    write_map(paths.staged_map, read_map_rows(s.map(paths.staging) for s in shards), key)
+    if withheld:
+        write_quarantine(paths.staged_quarantine, withheld)
+    configuration = config.entries() | {"detectors": [d.strip() for d in config.detectors.split(",")]}
+    versions = {name: version(name) for name in ("torch", "numpy", "ray", "opencv-python", "dlib-bin", "pyarrow")}
+    versions |= {"dsanon": dsanon.__version__, "python": platform.python_version()}
+    sums: Mapping[str, str] = {w.name: w.sha256 for w in weights if w.sha256}
+    write_json(paths.partial / "release.json", release_json(counts, configuration, fingerprint, versions, sums))
+    with aside(paths.partial / "CARD.md") as file:
+        file.write(write_card(configuration, counts, notes, weights).encode())
+    publish(paths, written | annotations)
+    return counts, notes
+
+
+def _refuse_unknown(source: Source, files: set[str]) -> None:
+    """Only annotations may stand beside the samples: an image that no manifest row names is a leak."""
+    from dsanon.sources.stills import IMAGE_SUFFIXES
+    from dsanon.sources.video import SUFFIXES
+
+    pictures = {*IMAGE_SUFFIXES, *SUFFIXES}
+    masks = source.dataset == "mots"  # its annotations are PNGs below instances/
+    stray = [f for f in files if Path(f).suffix.lower() in pictures and not (masks and "instances" in f.split("/"))]
+    if stray:
+        raise DsanonError(f"data/ holds {len(stray)} pictures that no row accounts for: nothing is released")
+
+
+def default_workers() -> int:
+    """All cores that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_source(path: Path) -> Path:
+    """SOURCE, absolute. Raises UsageError where it is missing."""
+    if not path.exists():
+        raise UsageError(f"SOURCE {path} does not exist: name a dataset's folder (or a video file)")
+    return path.absolute()

@@ -1,0 +1,74 @@
+"""CIAGAN at inference: crops in, painted crops out, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dsanon.align import CROP, Transform, apply, warp
+from dsanon.landmarks import distance_outside, draw, face_polygon, hidden_from_generator
+from dsanon.models.weights import load_generator, pick_device
+from dsanon.plan import Control
+from dsanon.sample import Mask, Pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """What the generator is shown of one face.
+
+    pixels, drawn: (128, 128, 3) uint8 · hidden, padding: (128, 128) bool
+    """
+
+    pixels: Pixels
+    drawn: Pixels
+    hidden: Mask
+    padding: Mask
+    control: Control
+
+
+def make_crop(canvas: Pixels, taken: Pixels, landmarks: Transform, transform: Transform, control: Control) -> Crop:
+    """One face's input, cut from a photo whose hidden regions are *already grey*.
+
+    canvas: (h, w, 3) with every region's pixels replaced · taken: (h, w) uint8, 255 where they were replaced.
+    So no source pixel of any hidden region, this face's or a neighbour's, can be in it.
+    """
+    points = apply(transform, landmarks)
+    distance = distance_outside(face_polygon(points), (CROP, CROP))
+    hidden = hidden_from_generator(distance) | (warp(taken, transform, pad=0) > 0)
+    inside = warp(np.full(canvas.shape[:2], 255, np.uint8), transform, pad=0) >= 255
+    return Crop(warp(canvas, transform), draw(points), hidden, ~inside, control)
+
+
+class Painter:
+    """The generator, loaded once. batch: crops a forward pass."""
+
+    def __init__(self, weights: Path, device: str, batch: int) -> None:
+        self.device = pick_device(device)
+        self.batch = batch
+        self.generator = load_generator(weights, self.device)
+
+    @torch.inference_mode()
+    def __call__(self, crops: Sequence[Crop]) -> list[Pixels]:
+        """Painted crops (128, 128, 3) uint8, in order."""
+        out: list[Pixels] = []
+        for start in range(0, len(crops), self.batch):
+            piece = crops[start : start + self.batch]
+            control = torch.zeros(len(piece), self.generator.config.identities)
+            for row, crop in enumerate(piece):
+                for index, weight in zip(crop.control.ids, crop.control.weights, strict=True):
+                    control[row, index] = weight
+            planes = [
+                torch.from_numpy(np.stack([c.drawn for c in piece])).permute(0, 3, 1, 2).float() / 255,
+                torch.from_numpy(np.stack([c.pixels for c in piece])).permute(0, 3, 1, 2).float() / 127.5 - 1,
+                torch.from_numpy(np.stack([c.hidden for c in piece]))[:, None].float(),
+                torch.from_numpy(np.stack([c.padding for c in piece]))[:, None].float(),
+                control,
+            ]
+            painted = self.generator(*(p.to(self.device) for p in planes))
+            pixels = ((painted.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+            out.extend(np.ascontiguousarray(p) for p in pixels.cpu().numpy())
+        return out

@@ -1,0 +1,101 @@
+"""The second pass for a batch of photos: first everything that must go turns grey, then it is painted.
+
+Grey first is what makes it fail closed: whatever goes wrong later, no source pixel of a region is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from dsanon.footprint import Footprint, footprint
+from dsanon.methods import classical
+from dsanon.methods.ciagan import Crop, Painter, make_crop
+from dsanon.plan import Control
+from dsanon.sample import Pixels, Region
+
+Action = Literal["ciagan", "blur", "pixelate", "mask", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What happens to one region. control: the fake identity, for ``ciagan``."""
+
+    region: Region
+    action: Action
+    control: Control | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """Of the classical methods, in pixels of a 128-pixel face crop."""
+
+    kernel: int
+    block: int
+
+
+def render(
+    photos: Sequence[Pixels], plans: Sequence[Sequence[Treatment]], strength: Strength, painter: Painter | None
+) -> list[Pixels]:
+    """New pixels for each photo, its regions treated in their order; the photos themselves stay as they are."""
+    canvases, bases, areas, crops = [], [], [], []
+    for photo, plan in zip(photos, plans, strict=True):
+        height, width = photo.shape[:2]
+        places = [footprint(t.region, width, height, soft=t.action == "ciagan") for t in plan]
+        canvas, base, taken = photo.copy(), photo.copy(), np.zeros((height, width), np.uint8)
+        for treatment, area in zip(plan, places, strict=True):
+            if treatment.action != "keep":
+                canvas[area.window][area.hard] = classical.GREY
+                taken[area.window][area.hard] = 255
+            if treatment.action in ("ciagan", "mask"):
+                base[area.window][area.hard] = classical.GREY  # a neighbour's blur must not bring it back
+        canvases.append(canvas)
+        bases.append(base)
+        areas.append(places)
+        crops += [_crop(canvas, taken, treatment) for treatment in plan if treatment.action == "ciagan"]
+    painted = iter(painter(crops) if painter and crops else ())
+    for base, plan, canvas, places in zip(bases, plans, canvases, areas, strict=True):
+        for treatment, area in zip(plan, places, strict=True):
+            if treatment.action == "ciagan":
+                _paste(canvas, area, _unwarp(next(painted), treatment.region, area))
+            elif treatment.action != "keep":
+                _paste(canvas, area, _classical(base, area, treatment.action, strength))
+    return canvases
+
+
+def _crop(canvas: Pixels, taken: Pixels, treatment: Treatment) -> Crop:
+    region = treatment.region
+    if treatment.control is None or not region.transform:
+        raise ValueError("a face to paint needs landmarks, a transform and a control vector")
+    landmarks = np.array(region.landmarks, dtype=np.float64).reshape(68, 2)
+    return make_crop(canvas, taken, landmarks, np.array(region.transform).reshape(2, 3), treatment.control)
+
+
+def _unwarp(crop: Pixels, region: Region, area: Footprint) -> Pixels:
+    """The painted crop at the photo's own resolution, in the footprint's window."""
+    transform = np.array(region.transform, dtype=np.float64).reshape(2, 3)
+    transform[:, 2] += transform[:, :2] @ (area.x0, area.y0)
+    h, w = area.weight.shape
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(crop, transform, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _classical(base: Pixels, area: Footprint, action: Action, strength: Strength) -> Pixels:
+    if action == "blur":
+        return classical.blur(base, area, strength.kernel)
+    if action == "pixelate":
+        return classical.pixelate(base, area, strength.block)
+    if action == "mask":
+        return classical.mask((*area.weight.shape, 3))
+    raise ValueError(f"unknown action {action!r}")
+
+
+def _paste(canvas: Pixels, area: Footprint, pixels: Pixels) -> None:
+    weight = area.weight[..., None]
+    window = canvas[area.window]
+    mixed = weight * pixels + (1 - weight) * window
+    canvas[area.window] = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)

@@ -1,0 +1,50 @@
+"""Shards: what one call to a worker does. A sequence stays whole, stills come in fixed chunks of the sorted source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from dsanon.sample import Sample
+
+CHUNK = 32  # stills a shard: small enough to end evenly, large enough to fill batches
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """number: its place in the source order, the same for any number of workers."""
+
+    number: int
+    samples: tuple[Sample, ...]
+
+    def found(self, staging: Path) -> Path:
+        """Where the first pass leaves its regions."""
+        return staging / f"{self.number:06d}.found.parquet"
+
+    def manifest(self, staging: Path) -> Path:
+        """Where the second pass leaves its public rows."""
+        return staging / f"{self.number:06d}.manifest.parquet"
+
+    def map(self, staging: Path) -> Path:
+        """Where the second pass leaves its private rows."""
+        return staging / f"{self.number:06d}.map.parquet"
+
+    def done(self, staging: Path) -> Path:
+        """Written last: the shard is rendered, and needs no second visit."""
+        return staging / f"{self.number:06d}.done.json"
+
+    def at(self, staging: Path) -> Path:
+        """Number of the sample under way: tells which one a worker died of."""
+        return staging / f"{self.number:06d}.at"
+
+
+def make_shards(samples: Sequence[Sample]) -> list[Shard]:
+    """Shards in source order."""
+    pieces: list[tuple[Sample, ...]] = []
+    for sequence, group in groupby(samples, key=lambda s: s.sequence):
+        run = tuple(group)
+        step = CHUNK if sequence is None else len(run)
+        pieces += [run[i : i + step] for i in range(0, len(run), step)]
+    return [Shard(number, piece) for number, piece in enumerate(pieces)]

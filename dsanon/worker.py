@@ -1,0 +1,253 @@
+"""A worker: loads its models once, then finds and renders shards. Runs inline or as a Ray actor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsanon.config import JobConfig
+from dsanon.durable import PRIVATE, write_json
+from dsanon.errors import DsanonError
+from dsanon.found import read_found, write_found
+from dsanon.manifest import ManifestRow, write_rows
+from dsanon.naming import Names
+from dsanon.plan import Control, scope_label, scope_of
+from dsanon.private_map import MapRow, QuarantineRow, write_map_rows
+from dsanon.render import Action, Strength, Treatment, render
+from dsanon.sample import Found, Photo, Region, Sample, Unreadable
+from dsanon.shards import Shard
+from dsanon.sources import Sink, open_source
+from dsanon.sources.stills import printable
+
+_PIXELS_AT_ONCE = 24_000_000  # a batch of photos is rendered when it has so many pixels
+Controls = Mapping[tuple[str, str], Control]  # (scope, subject) → fake identity
+DIED = "the worker died while processing it, twice"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker needs to start. generator: weights of ``ciagan`` and their sha256, None for other methods."""
+
+    config: JobConfig
+    data: Path
+    staging: Path
+    names_key: bytes
+    generator: tuple[Path, str] | None
+
+
+class Worker:
+    """find: first pass · render: second pass. Both return counts, and leave their rows in the staging folder."""
+
+    def __init__(self, setup: Setup) -> None:
+        import cv2
+        import torch
+
+        # one thread a worker: they don't fight for cores, and the arithmetic is the same in every process
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        torch.set_flush_denormal(True)
+        self.setup = setup
+        self.names = Names(setup.names_key)
+        self.source = open_source(setup.config.dataset, setup.config.source)
+        self._finder: Any = None
+        self._painter: Any = None
+        self._strength = Strength(setup.config.kernel, setup.config.block)
+        self._cameras = dict(setup.config.cameras)
+
+    def find(self, shard: Shard) -> dict[str, int]:
+        """Detect everybody in the shard's samples."""
+        if self._finder is None:
+            self._finder = _open_finder(self.setup.config)
+        rows = []
+        for sample, photo in self._read(shard):
+            if isinstance(photo, Unreadable):
+                rows.append(Found(sample.id, problem=photo.reason, sha256=photo.sha256))
+                continue
+            height, width = photo.pixels.shape[:2]
+            try:
+                regions, problem = self._finder(sample, photo.pixels), ""
+            except Exception as error:  # one bad sample never ends a run
+                regions, problem = (), f"the detectors failed on it ({type(error).__name__})"
+            rows.append(Found(sample.id, width, height, regions, problem, photo.sha256))
+        write_found(shard.found(self.setup.staging), rows)
+        shard.at(self.setup.staging).unlink(missing_ok=True)
+        return {"samples": len(rows), "faces": sum(len(r.regions) for r in rows)}
+
+    def render(self, shard: Shard, controls: Controls) -> dict[str, int]:
+        """Anonymize and write the shard's samples, then its rows, and last its mark that it is done."""
+        if self._painter is None and self.setup.generator is not None:
+            from dsanon.methods.ciagan import Painter
+
+            self._painter = Painter(self.setup.generator[0], self.setup.config.device, self.setup.config.batch)
+        staging = self.setup.staging
+        found = read_found(shard.found(staging))
+        rows = _Rows(self.setup, self.source, self.names, self._cameras, controls)
+        with self.source.sink(self.setup.data, self.names) as sink:
+            for batch in _batches(zip(self._read(shard), found, strict=True)):
+                self._render_batch(batch, controls, rows, sink)
+            hashes = sink.close()
+        manifest, private, withheld = rows.finish(hashes)
+        write_rows(shard.manifest(staging), manifest)
+        write_map_rows(shard.map(staging), private)
+        shard.at(staging).unlink(missing_ok=True)
+        counts = {"samples": len(shard.samples), "faces": len(private), "quarantined": len(withheld)}
+        done: dict[str, Any] = {"counts": counts, "files": sorted(hashes), "released": sorted(rows.released)}
+        done["quarantined"] = [[q.sample, q.source_file, q.reason, q.source_sha256] for q in withheld]
+        write_json(shard.done(staging), done, PRIVATE)
+        return counts
+
+    def _read(self, shard: Shard) -> Iterator[tuple[Sample, Photo | Unreadable]]:
+        """The shard's photos; notes which one is under way, so that a death has a culprit."""
+        at = shard.at(self.setup.staging)
+        photos = self.source.read(shard.samples)
+        for number, sample in enumerate(shard.samples):
+            at.write_text(str(number))
+            try:
+                photo: Photo | Unreadable = next(photos)
+            except OSError:
+                raise
+            except (DsanonError, StopIteration, ValueError, RuntimeError) as error:
+                photo = Unreadable(f"it could not be read ({type(error).__name__})")
+            yield sample, Unreadable(sample.problem) if sample.problem else photo
+
+    def _render_batch(self, batch: Sequence[_Item], controls: Controls, rows: _Rows, sink: Sink) -> None:
+        plans: list[list[Treatment] | None] = []
+        for sample, photo, found in batch:
+            plans.append(rows.plan(sample, photo, found))
+        ready = [(item[1], plan) for item, plan in zip(batch, plans, strict=True) if plan is not None]
+        photos = [photo for photo, _ in ready if isinstance(photo, Photo)]
+        painted = iter(render([p.pixels for p in photos], [plan for _, plan in ready], self._strength, self._painter))
+        for (sample, photo, _), plan in zip(batch, plans, strict=True):
+            if plan is None or not isinstance(photo, Photo):
+                sink.write(sample, None)
+            else:
+                sink.write(sample, Photo(next(painted), photo.encoding, photo.sha256))
+
+
+_Item = tuple[Sample, Photo | Unreadable, Found]
+
+
+def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]]) -> Iterator[list[_Item]]:
+    """Runs of samples that fit into memory together; where they end depends on the shard alone."""
+    batch: list[_Item] = []
+    pixels = 0
+    for (sample, photo), found in items:
+        batch.append((sample, photo, found))
+        pixels += photo.pixels.shape[0] * photo.pixels.shape[1] if isinstance(photo, Photo) else 0
+        if pixels >= _PIXELS_AT_ONCE:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _open_finder(config: JobConfig) -> Any:
+    from dsanon.detectors import open_detectors
+    from dsanon.landmarks import Landmarker
+    from dsanon.models import store
+    from dsanon.regions import RegionFinder
+
+    return RegionFinder(open_detectors(config.detectors), Landmarker(store.path("landmarks68")), config.regions)
+
+
+class _Rows:
+    """Decides each region's fate, and keeps the rows of both manifests until the files' hashes are known."""
+
+    def __init__(self, setup: Setup, source: Any, names: Names, cameras: Mapping[str, str], controls: Controls) -> None:
+        self.config, self.source, self.names = setup.config, source, names
+        self.cameras, self.controls = cameras, controls
+        self.model = setup.generator[1][:16] if setup.generator else ""
+        self.released: list[str] = []
+        self._manifest: list[dict[str, Any]] = []
+        self._map: list[MapRow] = []
+        self._withheld: list[QuarantineRow] = []
+
+    def plan(self, sample: Sample, photo: Photo | Unreadable, found: Found) -> list[Treatment] | None:
+        """What happens to the sample's regions; None where it is quarantined."""
+        reason = _obstacle(sample, photo, found, self.config.on_miss)
+        target = self.source.target(sample, self.names)
+        name = target.rsplit(".", 1)[0] + ("" if sample.frame is None else f"#{sample.frame:06d}")
+        scope = scope_of(self.config.scope, sample, self.cameras)
+        shown = scope_label(self.names, scope)
+        base = {"sample": name, "file": target, "scope": shown}
+        if reason:
+            digest = photo.sha256 or found.sha256
+            self._manifest.append(base | {"status": "quarantined", "reason": reason})
+            self._withheld.append(QuarantineRow(name, printable(sample.file), reason, digest))
+            return None
+        self.released.append(sample.id)
+        if not found.regions:
+            self._manifest.append(base | {"status": "empty"})
+        treatments = []
+        for index, region in enumerate(found.regions):
+            subject = subject_key(sample, index, region)
+            pseudonym = self.names.subject(scope, subject)
+            control = None
+            if region.label is not None and region.label in self.config.kept:
+                action: Action = "keep"
+                row = {"status": "kept", "reason": "consent: listed in --keep", "method": ""}
+            elif region.reason:
+                action = "pixelate" if self.config.on_miss == "pixelate" else "mask"
+                row = {"status": "fallback", "reason": region.reason, "method": action}
+            else:
+                action = self.config.method  # type: ignore[assignment]
+                row = {"status": "anonymized", "reason": "", "method": action}
+                if action == "ciagan":
+                    control = self.controls[scope, subject]
+                    row["model"] = self.model
+            treatments.append(Treatment(region, action, control))
+            self._manifest.append(
+                base | row | {"region": index, "kind": region.kind, "box": region.box, "subject": pseudonym}
+            )
+            self._map.append(
+                MapRow(
+                    name,
+                    index,
+                    printable(sample.file),
+                    found.sha256,
+                    region.label,
+                    pseudonym,
+                    shown,
+                    control.ids if control else (),
+                    control.weights if control else (),
+                    region.landmarks,
+                    region.transform,
+                    region.detector,
+                    region.score,
+                )
+            )
+        return treatments
+
+    def finish(self, hashes: Mapping[str, str]) -> tuple[list[ManifestRow], list[MapRow], list[QuarantineRow]]:
+        """The rows, with the hash of the file each sample is in."""
+        rows = [
+            ManifestRow(**row, output_sha256="" if row["status"] == "quarantined" else hashes[row["file"]])
+            for row in self._manifest
+        ]
+        return rows, self._map, self._withheld
+
+
+def subject_key(sample: Sample, index: int, region: Region) -> str:
+    """The source's label of a region's person, or a name of its own for somebody unlabelled."""
+    from dsanon.regions import subject_of
+
+    return str(subject_of(sample, index, region))
+
+
+def _obstacle(sample: Sample, photo: Photo | Unreadable, found: Found, on_miss: str) -> str:
+    """Why a sample cannot be released, '' where it can. Never names a file or a person."""
+    if isinstance(photo, Unreadable):
+        return photo.reason
+    if found.problem:
+        return found.problem
+    if found.sample != sample.id or photo.sha256 != found.sha256:
+        return "the source file changed during the run"
+    if photo.pixels.shape[:2] != (found.height, found.width):
+        return "the source file changed during the run"
+    if sample.someone and not found.regions:
+        return "a person must be here, but none was found"
+    if on_miss == "quarantine" and any(region.reason for region in found.regions):
+        return "a person's face cannot be aligned (--on-miss quarantine)"
+    return ""

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from dsanon_training.checkpoints import export
+
+from dsanon.errors import WeightsError
+from dsanon.models.generator import Generator, GeneratorConfig, _ScaledInstanceNorm, fill
+from dsanon.models.weights import load_generator, read_card
+
+SMALL = GeneratorConfig(identities=5, widths=(8, 8, 16, 16, 16), embedding=16)
+
+
+def inputs(n: int = 2) -> list[torch.Tensor]:
+    g = torch.Generator().manual_seed(1)
+    hidden = torch.zeros(n, 1, 128, 128)
+    hidden[:, :, 40:90, 30:100] = 1
+    padding = torch.zeros(n, 1, 128, 128)
+    padding[:, :, :, 120:] = 1
+    pixels = torch.rand(n, 3, 128, 128, generator=g) * 2 - 1
+    return [torch.rand(n, 3, 128, 128, generator=g), pixels, hidden, padding, torch.eye(5)[:n]]
+
+
+def test_hidden_and_padded_pixels_never_reach_it() -> None:
+    torch.manual_seed(0)
+    generator = Generator(SMALL).eval()
+    first = inputs()
+    second = [t.clone() for t in first]
+    second[1][:, :, 40:90, 30:100] = 0.9
+    second[1][:, :, :, 120:] = -0.9
+    with torch.no_grad():
+        assert torch.equal(generator(*first), generator(*second))
+        second[1][:, :, 10, 10] += 0.5
+        assert not torch.equal(generator(*first), generator(*second))
+
+
+def test_the_control_vector_matters_and_mixes_differ_from_both() -> None:
+    torch.manual_seed(0)
+    generator = Generator(SMALL).eval()
+    given = inputs(1)
+    with torch.no_grad():
+        one, two, mix = (
+            generator(*given[:4], torch.tensor([c]))
+            for c in ([1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0], [0.5, 0.5, 0, 0, 0])
+        )
+    assert not torch.allclose(one, two)
+    assert not torch.allclose(mix, one)
+    assert not torch.allclose(mix, two)
+
+
+def test_fill_spreads_visible_colours_only() -> None:
+    pixels = torch.full((1, 3, 128, 128), 0.25)
+    visible = torch.ones(1, 1, 128, 128)
+    visible[:, :, 30:90, 30:90] = 0
+    pixels[:, :, 30:90, 30:90] = 100.0
+    assert torch.allclose(fill(pixels * visible, visible), torch.full((1, 3, 128, 128), 0.25), atol=1e-5)
+
+
+def test_the_fast_norm_is_instance_norm_with_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    scale, shift = (torch.randn(2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    probe = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    plain = torch.nn.functional.instance_norm(x) * scale[:, :, None, None] + shift[:, :, None, None]
+    fast = _ScaledInstanceNorm.apply(x, scale, shift)
+    assert torch.allclose(plain, fast, atol=1e-5)
+    for a, b in zip(*(torch.autograd.grad((y * probe).sum(), (x, scale, shift)) for y in (plain, fast)), strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_export_and_load_round_trip(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = Generator(SMALL).eval()
+    path = tmp_path / "g.safetensors"
+    metadata = {"kind": "generator", "recipe": "r", "steps": 7, "config": SMALL.as_dict(), "identities": ["a"] * 5}
+    digest = export(path, generator.state_dict(), metadata)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest() == path.with_suffix(".sha256").read_text().strip()
+    assert read_card(path).config == SMALL
+    loaded = load_generator(path, torch.device("cpu"))
+    with torch.no_grad():
+        assert (loaded(*inputs()) - generator(*inputs())).abs().max() < 0.02  # half precision
+    (tmp_path / "x.safetensors").write_bytes(b"not a tensor file")
+    with pytest.raises(WeightsError, match="no generator"):
+        read_card(tmp_path / "x.safetensors")

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from faces import drawn_landmarks
+
+from dsanon.align import face_transform
+from dsanon.footprint import footprint
+from dsanon.methods.ciagan import Crop
+from dsanon.plan import Control
+from dsanon.render import Action, Strength, Treatment, render
+from dsanon.sample import Pixels, Region
+
+STRENGTH = Strength(kernel=9, block=16)
+ONE = Control((0,), (1.0,))
+
+
+def region(x: float, y: float, size: float) -> Region:
+    points = drawn_landmarks(x, y, size)
+    transform = face_transform(points)
+    box = (*points.min(0).tolist(), *points.max(0).tolist())
+    return Region("face", box, landmarks=tuple(points.ravel().tolist()), transform=tuple(transform.ravel().tolist()))
+
+
+class Recorder:
+    """Stands for the generator: paints one colour, remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.crops: list[Crop] = []
+
+    def __call__(self, crops: list[Crop]) -> list[Pixels]:
+        self.crops += crops
+        return [np.full((128, 128, 3), (10, 200, 30), np.uint8) for _ in crops]
+
+
+def noise(seed: int, h: int = 300, w: int = 400) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (h, w, 3), np.uint8)
+
+
+@pytest.mark.parametrize("action", ["ciagan", "mask"])
+def test_no_source_pixel_of_a_region_survives_or_is_shown(action: Action) -> None:
+    faces = [region(150, 150, 110), region(235, 160, 90)]  # overlapping neighbours
+    plan = [Treatment(r, action, ONE) for r in faces]
+    photo = noise(1)
+    hard = np.zeros(photo.shape[:2], bool)
+    for r in faces:
+        area = footprint(r, 400, 300, soft=action == "ciagan")
+        hard[area.window] |= area.hard
+    other = photo.copy()
+    other[hard] = noise(2)[hard]
+    first, second = Recorder(), Recorder()
+    a = render([photo], [plan], STRENGTH, first)[0]  # type: ignore[arg-type]
+    b = render([other], [plan], STRENGTH, second)[0]  # type: ignore[arg-type]
+    assert np.array_equal(a, b)
+    for one, two in zip(first.crops, second.crops, strict=True):
+        assert np.array_equal(one.pixels, two.pixels)
+        assert one.hidden.any()
+    if action == "ciagan":
+        assert len(first.crops) == 2
+        assert (a[hard] == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize("action", ["ciagan", "mask", "blur", "pixelate"])
+def test_outside_the_region_nothing_changes_and_inside_everything_does(action: Action) -> None:
+    photo, face = noise(3), region(200, 150, 100)
+    out = render([photo], [[Treatment(face, action, ONE)]], STRENGTH, Recorder())[0]  # type: ignore[arg-type]
+    area = footprint(face, 400, 300, soft=action == "ciagan")
+    touched = np.zeros(photo.shape[:2], bool)
+    touched[area.window] = area.weight > 0
+    assert np.array_equal(out[~touched], photo[~touched])
+    inside = np.zeros_like(touched)
+    inside[area.window] = area.hard
+    assert np.abs(out[inside].astype(int) - photo[inside]).mean() > 30
+    assert np.array_equal(photo, noise(3))  # the input is never written to
+
+
+def test_kept_regions_stay_and_unalignable_ones_are_covered() -> None:
+    photo = noise(4)
+    box = Region("face", (390.0, 290.0, 420.0, 330.0), reason="turned away")  # reaches over the corner
+    plan = [Treatment(region(150, 150, 80), "keep"), Treatment(box, "mask")]
+    out = render([photo], [plan], STRENGTH, None)[0]
+    assert (out[290:, 390:] == 127).all()
+    assert np.array_equal(out[:280], photo[:280])
+
+
+def test_a_neighbours_blur_does_not_bring_a_masked_face_back() -> None:
+    photo = noise(5)
+    masked = Treatment(Region("face", (100.0, 100.0, 200.0, 200.0), reason="x"), "mask")
+    blurred = Treatment(Region("face", (180.0, 100.0, 280.0, 200.0)), "blur")
+    other = photo.copy()
+    other[100:200, 100:200] = 255
+    a, b = (render([p], [[masked, blurred]], STRENGTH, None)[0] for p in (photo, other))
+    assert np.array_equal(a, b)
+
+
+def test_pixelate_cells_follow_the_faces_size() -> None:
+    photo = noise(6)
+    face = Region("face", (100.0, 100.0, 164.0, 164.0))
+    out = render([photo], [[Treatment(face, "pixelate")]], STRENGTH, None)[0]
+    window = out[100:164, 100:164]
+    # 64 pixels of a head are 80 of a crop's 128 sides, so a 16-pixel cell is 10 pixels: 6 cells across
+    assert len(np.unique(window.reshape(-1, 3), axis=0)) <= 36
+    tiny = Region("face", (10.0, 10.0, 15.0, 15.0))
+    small = render([photo], [[Treatment(tiny, "pixelate")]], STRENGTH, None)[0][10:15, 10:15]
+    assert len(np.unique(small.reshape(-1, 3), axis=0)) <= 4
+
+
+def test_an_unknown_action_raises_and_boxes_outside_still_cover_a_pixel() -> None:
+    with pytest.raises(ValueError, match="unknown action"):
+        render([noise(7)], [[Treatment(Region("face", (0.0, 0, 9, 9)), "none")]], STRENGTH, None)  # type: ignore[arg-type]
+    assert footprint(Region("face", (900.0, 900, 950, 950)), 400, 300, soft=False).hard.sum() >= 1
+    with pytest.raises(ValueError, match="control vector"):
+        render([noise(8)], [[Treatment(replace(region(150, 150, 80)), "ciagan")]], STRENGTH, None)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from dsanon_training import losses
+
+from dsanon.errors import RecipeError
+
+
+def test_lsgan_by_hand() -> None:
+    real, fake = [torch.tensor([[1.0, 0.0]])], [torch.tensor([[0.5, 0.5]])]
+    # ½ (0 + 1) / 2 + ½ (0.25 + 0.25) / 2
+    assert losses.lsgan_discriminator(real, fake).item() == pytest.approx(0.25 + 0.125)
+    assert losses.lsgan_generator(fake).item() == pytest.approx(0.5 * 0.25)
+
+
+def test_masked_l1_by_hand() -> None:
+    a, b = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
+    weight = torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
+    assert losses.masked_l1(a, b, weight).item() == pytest.approx(1.0)
+    b[..., 0, 1] = 3.0
+    assert losses.masked_l1(a, b, weight).item() == pytest.approx((1 + 1.5) / 1.5)
+    assert losses.masked_l1(a, b, torch.zeros_like(weight)).item() == 0
+
+
+def test_identity_cross_entropy_by_hand() -> None:
+    prototypes = torch.eye(2)
+    right, wrong = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    assert losses.identity_cross_entropy(right, prototypes, torch.tensor([[1.0, 0]]), 1.0).item() == pytest.approx(
+        -math.log(math.e / (math.e + 1))
+    )
+    assert losses.identity_cross_entropy(wrong, prototypes, torch.tensor([[1.0, 0]]), 20.0).item() == pytest.approx(
+        20, abs=1e-3
+    )
+    even = losses.identity_cross_entropy(right, prototypes, torch.tensor([[0.5, 0.5]]), 20.0).item()
+    assert even == pytest.approx(10, abs=1e-3)
+
+
+def test_away_and_matching_only_count_their_items() -> None:
+    e = torch.eye(2)
+    assert losses.away_from_source(e, e, torch.tensor([True, False]), 0.05).item() == pytest.approx(0.95)
+    assert losses.away_from_source(e, e, torch.tensor([False, False])).item() == 0
+    real, fake = [torch.full((2, 1), 2.0)], [torch.tensor([[1.0], [9.0]])]
+    assert losses.feature_matching(real, fake, torch.tensor([True, False])).item() == pytest.approx(0.5)
+    assert losses.feature_matching(real, fake, torch.tensor([False, False])).item() == 0
+
+
+def test_recipes_are_validated() -> None:
+    from dsanon_training.recipe import load_recipe, recipe_names
+
+    assert "ciagan-face" in recipe_names()
+    assert load_recipe("ciagan-face", ["steps=5", "learning_rate=1"]).learning_rate == 1.0
+    for setting, message in (
+        ("step=5", "unknown"),
+        ("steps=0", "above 0"),
+        ("own_share=2", "outside"),
+        ("steps=five", "type int"),
+        ("teacher_full=1", "comes before"),
+        ("precision=fp8", "none of"),
+        ("steps", "key=value"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe("ciagan-face", [setting])
+    with pytest.raises(RecipeError, match="unknown: give"):
+        load_recipe("nothing")
+
+
+def test_held_out_people_never_train() -> None:
+    from dsanon_training.exclusions import check_training_set
+
+    check_training_set(["lfw/A", "celeba/1"], frozenset({"B"}), frozenset({"2"}))
+    with pytest.raises(RecipeError, match="1 held-out"):
+        check_training_set(["lfw/A", "celeba/1"], frozenset({"A"}), frozenset({"2"}))
+    with pytest.raises(RecipeError, match="1 held-out"):
+        check_training_set(["lfw/A", "celeba/1"], frozenset({"B"}), frozenset({"1"}))
+
+
+def test_the_mirror_is_its_own_inverse() -> None:
+    from dsanon_training.batches import MIRROR
+
+    assert sorted(MIRROR) == list(range(68))
+    assert (MIRROR[MIRROR] == range(68)).all()
