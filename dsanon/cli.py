@@ -201,7 +201,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is None:
         from dsanon.models import store
 
-        _listing(store.describe(), as_json, ("name", "kind", "usable", "licence", "how"))
+        _listing(store.describe(), as_json, ("name", "kind", "usable", "source", "licence", "how"))
 
 
 @models_app.command()

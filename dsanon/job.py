@@ -15,6 +15,7 @@ from typing import Any
 import dsanon
 from dsanon.card import CardWeights, write_card
 from dsanon.config import JobConfig
+from dsanon.detectors import parse_detectors
 from dsanon.durable import aside, explained, write_json
 from dsanon.errors import DsanonError, UsageError
 from dsanon.executor import Call, Executor, open_executor
@@ -72,6 +73,7 @@ def anonymize(
     began = time.perf_counter()
     source = open_source(config.dataset, config.source)
     config = config.completed(source.regions, source.scope)
+    parse_detectors(config.detectors)
     generator = _generator(config)
     samples = source.samples()[: config.limit]
     shards = make_shards(samples)

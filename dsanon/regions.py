@@ -21,6 +21,7 @@ NOBODY = "a person must be here, but none was found"
 _TINY = 14.0  # narrower faces, in pixels, are not aligned
 _AGREE = 0.16  # eyes and mouth may lie so far (in box sides) from the detector's five points
 _GROW = 1.35  # a face that cannot be aligned is covered with its box grown so much
+_SURE = 0.6  # HOG alone sees faces on sleeves and in foliage up to such scores: covered, but not painted
 _COVERED = 0.9  # a face of which so much lies in treated bodies needs no treatment of its own
 
 
@@ -43,6 +44,8 @@ class RegionFinder:
         square = square or landmark_square(candidate.members[0])
         points = self.landmarker(pixels, square)
         reason = implausible(points, square, candidate.points)
+        if not reason and candidate.detectors == ("hog",) and candidate.score < _SURE:
+            reason = "seen by one detector only, and weakly"
         detector = "+".join(candidate.detectors)
         if reason:
             box = as_box(boxes.expand(candidate.box, _GROW)[0])
