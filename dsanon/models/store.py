@@ -17,7 +17,7 @@ from typing import Any
 
 from dsanon.durable import aside, read_json, write_json
 from dsanon.errors import ReleaseError, WeightsError
-from dsanon.models import MODELS, Model
+from dsanon.models import GENERATORS, MODELS, Model
 
 __all__ = ["MODELS", "Model", "add", "describe", "folder", "metadata", "path", "sha256"]
 
@@ -88,7 +88,7 @@ def describe() -> list[dict[str, Any]]:
             else:
                 file, row["source"] = _locate(name)
                 row["sha256"] = sha256(file)
-                model = model or _generator(name, file)
+                model = model or _generator(name, file, row["source"])
                 row["known"] = row["sha256"] == model.sha256 or row["source"] == "shipped"
         except WeightsError as error:
             row |= {"usable": False, "how": str(error)}
@@ -189,10 +189,12 @@ def _generators() -> list[str]:
     return sorted((shipped | set(_registered())) - set(MODELS))
 
 
-def _generator(name: str, file: Path) -> Model:
-    said = metadata(file)
-    licence, origin = said.get("licence", "not stated"), said.get("origin", "not stated")
-    return Model(name, "generator", licence, origin, terms=said.get("terms", ""))
+def _generator(name: str, file: Path, source: str) -> Model:
+    """What the file says of itself, else what is known of the one that ships under its name."""
+    said, unstated = metadata(file), Model(name, "generator", "not stated", "not stated")
+    known = GENERATORS.get(name, unstated) if source == "shipped" else unstated
+    licence, origin = said.get("licence", known.licence), said.get("origin", known.origin)
+    return Model(name, "generator", licence, origin, terms=said.get("terms", known.terms))
 
 
 def _registered() -> dict[str, Any]:

@@ -49,11 +49,10 @@ def test_an_annotation_is_taken_at_its_word() -> None:
 def test_two_detectors_boxes_become_one_face_that_covers_both() -> None:
     square, tall = (20.0, 40.0, 100.0, 120.0), (28.0, 15.0, 94.0, 118.0)
     (found,) = unite([face(square, 0.7), face(tall, 0.9, "centerface", FIVE)])
-    assert found.box == (20, 15, 100, 120)
+    assert found.box == (20.0, 15.0, 100.0, 120.0)
     assert found.score == 0.9
-    assert found.detectors == ("centerface", "hog")
-    assert found.points == FIVE
-    assert [member.detector for member in found.members] == ["centerface", "hog"]
+    assert list(found.detectors) == [member.detector for member in found.members] == ["centerface", "hog"]
+    assert list(found.points) == list(FIVE)
 
 
 def test_points_come_from_the_best_member_that_has_them() -> None:

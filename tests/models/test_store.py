@@ -115,6 +115,17 @@ def test_shipped_generators_are_found_and_described(tmp_path: Path) -> None:
     )
 
 
+def test_the_shipped_generators_terms_are_not_those_of_a_users_of_its_name(tmp_path: Path) -> None:
+    def bare(file: Path) -> Path:
+        save_file({"weight": np.ones(4, np.float32)}, file, metadata={"dsanon": "{}"})
+        return file
+
+    ship(bare(tmp_path / "weights/ciagan-face.safetensors"))
+    assert "not for commercial use" in str(row("ciagan-face")["terms"])
+    store.add("ciagan-face", bare(tmp_path / "mine.safetensors"))
+    assert (row("ciagan-face")["licence"], row("ciagan-face")["terms"]) == ("not stated", "")
+
+
 def test_an_altered_shipped_generator_is_refused(tmp_path: Path) -> None:
     file = ship(generator(tmp_path / "weights/ciagan-face.safetensors"))
     assert store.path("ciagan-face") == file
