@@ -85,7 +85,7 @@ def _silhouette(region: Region, width: int, height: int, unit: float) -> Footpri
     from dsanon.sources.silhouettes import to_mask
 
     assert region.silhouette is not None
-    mask = to_mask(region.silhouette)
+    mask = to_mask(region.silhouette).astype(np.uint8)
     if mask.shape != (height, width) or not mask.any():
         return _box(region.box, width, height, unit)
     radius = max(2, round(2 * unit))

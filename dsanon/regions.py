@@ -163,7 +163,7 @@ def _top_of_silhouette(person: Person) -> Box | None:
     from dsanon.sources.silhouettes import to_mask
 
     assert person.silhouette is not None
-    mask: npt.NDArray[np.uint8] = to_mask(person.silhouette)
+    mask = to_mask(person.silhouette)
     rows = np.flatnonzero(mask.any(axis=1))
     if not len(rows):
         return None

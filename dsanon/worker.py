@@ -16,7 +16,7 @@ from dsanon.naming import Names
 from dsanon.plan import Control, scope_label, scope_of
 from dsanon.private_map import MapRow, QuarantineRow, write_map_rows
 from dsanon.render import Action, Strength, Treatment, render
-from dsanon.sample import Found, Photo, Region, Sample, Unreadable
+from dsanon.sample import Found, Photo, Pixels, Region, Sample, Unreadable
 from dsanon.shards import Shard
 from dsanon.sources import Sink, open_source
 from dsanon.sources.stills import printable
@@ -86,7 +86,7 @@ class Worker:
         rows = _Rows(self.setup, self.source, self.names, self._cameras, controls)
         with self.source.sink(self.setup.data, self.names) as sink:
             for batch in _batches(zip(self._read(shard), found, strict=True)):
-                self._render_batch(batch, controls, rows, sink)
+                self._render_batch(batch, rows, sink)
             hashes = sink.close()
         manifest, private, withheld = rows.finish(hashes)
         write_rows(shard.manifest(staging), manifest)
@@ -112,18 +112,30 @@ class Worker:
                 photo = Unreadable(f"it could not be read ({type(error).__name__})")
             yield sample, Unreadable(sample.problem) if sample.problem else photo
 
-    def _render_batch(self, batch: Sequence[_Item], controls: Controls, rows: _Rows, sink: Sink) -> None:
-        plans: list[list[Treatment] | None] = []
-        for sample, photo, found in batch:
-            plans.append(rows.plan(sample, photo, found))
-        ready = [(item[1], plan) for item, plan in zip(batch, plans, strict=True) if plan is not None]
-        photos = [photo for photo, _ in ready if isinstance(photo, Photo)]
-        painted = iter(render([p.pixels for p in photos], [plan for _, plan in ready], self._strength, self._painter))
-        for (sample, photo, _), plan in zip(batch, plans, strict=True):
-            if plan is None or not isinstance(photo, Photo):
+    def _render_batch(self, batch: Sequence[_Item], rows: _Rows, sink: Sink) -> None:
+        plans = [rows.plan(*item) for item in batch]
+        ready = [(photo, plan) for (_, photo, _), plan in zip(batch, plans, strict=True) if plan is not None]
+        painted = iter(self._paint([photo for photo, _ in ready], [plan for _, plan in ready]))
+        for (sample, photo, found), plan in zip(batch, plans, strict=True):
+            pixels = None if plan is None else next(painted)
+            if pixels is None or not isinstance(photo, Photo):
+                if plan is not None:
+                    rows.withhold(sample, photo, found, "it could not be anonymized")
                 sink.write(sample, None)
             else:
-                sink.write(sample, Photo(next(painted), photo.encoding, photo.sha256))
+                sink.write(sample, Photo(pixels, photo.encoding, photo.sha256))
+
+    def _paint(self, photos: Sequence[Photo | Unreadable], plans: Sequence[list[Treatment]]) -> Sequence[Pixels | None]:
+        """New pixels for each photo. If one of them breaks the batch each is tried alone; None where it fails."""
+        pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
+        try:
+            return render(pixels, plans, self._strength, self._painter)
+        except MemoryError:
+            raise
+        except Exception:
+            if len(photos) == 1:
+                return [None]
+            return [out for photo, plan in zip(photos, plans, strict=True) for out in self._paint([photo], [plan])]
 
 
 _Item = tuple[Sample, Photo | Unreadable, Found]
@@ -167,16 +179,12 @@ class _Rows:
     def plan(self, sample: Sample, photo: Photo | Unreadable, found: Found) -> list[Treatment] | None:
         """What happens to the sample's regions; None where it is quarantined."""
         reason = _obstacle(sample, photo, found, self.config.on_miss)
-        target = self.source.target(sample, self.names)
-        name = target.rsplit(".", 1)[0] + ("" if sample.frame is None else f"#{sample.frame:06d}")
-        scope = scope_of(self.config.scope, sample, self.cameras)
-        shown = scope_label(self.names, scope)
-        base = {"sample": name, "file": target, "scope": shown}
         if reason:
-            digest = photo.sha256 or found.sha256
-            self._manifest.append(base | {"status": "quarantined", "reason": reason})
-            self._withheld.append(QuarantineRow(name, printable(sample.file), reason, digest))
+            self.withhold(sample, photo, found, reason)
             return None
+        scope = scope_of(self.config.scope, sample, self.cameras)
+        base = self._base(sample)
+        name, shown = base["sample"], base["scope"]
         self.released.append(sample.id)
         if not found.regions:
             self._manifest.append(base | {"status": "empty"})
@@ -219,6 +227,22 @@ class _Rows:
                 )
             )
         return treatments
+
+    def withhold(self, sample: Sample, photo: Photo | Unreadable, found: Found, reason: str) -> None:
+        """The sample is quarantined: whatever was noted of it before is taken back."""
+        base = self._base(sample)
+        name = base["sample"]
+        self.released = [released for released in self.released if released != sample.id]
+        self._manifest = [row for row in self._manifest if row["sample"] != name]
+        self._map = [row for row in self._map if row.sample != name]
+        self._manifest.append(base | {"status": "quarantined", "reason": reason})
+        self._withheld.append(QuarantineRow(name, printable(sample.file), reason, photo.sha256 or found.sha256))
+
+    def _base(self, sample: Sample) -> dict[str, Any]:
+        target = self.source.target(sample, self.names)
+        name = target.rsplit(".", 1)[0] + ("" if sample.frame is None else f"#{sample.frame:06d}")
+        scope = scope_label(self.names, scope_of(self.config.scope, sample, self.cameras))
+        return {"sample": name, "file": target, "scope": scope}
 
     def finish(self, hashes: Mapping[str, str]) -> tuple[list[ManifestRow], list[MapRow], list[QuarantineRow]]:
         """The rows, with the hash of the file each sample is in."""

@@ -193,3 +193,27 @@ def test_a_sample_on_which_the_detectors_fail_is_withheld(
     assert outcome.counts.quarantined == 3
     assert not list((release / "data").rglob("*.jpg"))
     assert b"secret" not in (release / "manifest.parquet").read_bytes()
+
+
+def test_a_sample_that_breaks_its_batch_is_withheld_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dsanon import worker
+    from dsanon.config import JobConfig
+    from dsanon.job import anonymize
+    from dsanon.layout import ReleasePaths
+    from dsanon.render import render
+
+    bright = np.asarray(Image.open(folder / "wall 30.png"))
+
+    def fragile(photos: list[np.ndarray], *further: object) -> object:
+        if any(np.array_equal(photo, bright) for photo in photos):
+            raise ZeroDivisionError
+        return render(photos, *further)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "render", fragile)
+    release = tmp_path / "release"
+    config = JobConfig(dataset="folder", source=folder, method="mask", detectors="hog")
+    outcome = anonymize(config, ReleasePaths.of(folder, release), workers=0, quiet=True)
+    assert outcome.counts.quarantined == 4  # the three unreadable ones and this
+    assert outcome.counts.samples == 41

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from faces import drawn_landmarks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsanon.regions import GROUP, NO_FACE, NOBODY, assemble, head_box, implausible, match, ordered, subject_of
+from dsanon.sample import Box, Person, Region, Sample
+
+W, H = 400, 300
+
+
+def face(x: float, y: float, size: float = 40) -> Region:
+    return Region("face", (x - size / 2, y - size / 2, x + size / 2, y + size / 2), detector="hog", score=0.9)
+
+
+def sample(*people: Person, someone: bool = False) -> Sample:
+    return Sample("a.jpg", "a.jpg", people, someone=someone)
+
+
+def test_a_face_goes_to_the_person_whose_head_it_is() -> None:
+    # one face, two overlapping bodies: it sits at the top of the second
+    tall, short = Person("tall", (100, 20, 180, 290)), Person("short", (120, 120, 190, 290))
+    out = assemble(sample(tall, short), [face(155, 140, 36)], W, H, "face")
+    labels = {r.label: r.reason for r in out}
+    assert labels == {"short": "", "tall": NO_FACE}
+
+
+def test_bystanders_are_their_own_subjects_and_missed_people_get_their_head_covered() -> None:
+    out = assemble(sample(Person("x", (10, 10, 60, 200))), [face(300, 100)], W, H, "face")
+    assert {r.label for r in out} == {None, "x"}
+    missed = next(r for r in out if r.label == "x")
+    assert missed.reason == NO_FACE
+    assert missed.box[1] <= 10
+    assert 40 <= missed.box[3] - missed.box[1] <= 100
+    names = {subject_of(sample(), i, r) for i, r in enumerate(out)}
+    assert names == {"x", f"unlabelled:a.jpg#{[r.label for r in out].index(None)}"}
+
+
+def test_groups_and_nobody() -> None:
+    (group,) = assemble(sample(Person(body=(0, 0, 50, 50), many=True)), [], W, H, "face")
+    assert group.reason == GROUP
+    (whole,) = assemble(sample(someone=True), [], W, H, "face")
+    assert (whole.box, whole.reason) == ((0, 0, W, H), NOBODY)
+    assert assemble(sample(), [], W, H, "face") == []
+
+
+def test_bodies_and_the_faces_that_no_body_covers() -> None:
+    person = Person("x", (100, 50, 200, 290))
+    faces = [face(150, 75), face(350, 60)]
+    body = assemble(sample(person), faces, W, H, "body")
+    assert [(r.kind, r.label) for r in body] == [("body", "x"), ("face", None)]
+    both = assemble(sample(person), faces, W, H, "both")
+    assert sorted((r.kind, str(r.label)) for r in both) == [("body", "x"), ("face", "None"), ("face", "x")]
+    assert [r.kind for r in ordered(both)] == ["body", "face", "face"]
+
+
+boxes = st.tuples(st.integers(-100, 450), st.integers(-100, 350), st.integers(1, 300), st.integers(1, 300)).map(
+    lambda b: (float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3]))
+)
+
+
+@given(
+    people=st.lists(boxes, max_size=6),
+    faces=st.lists(boxes, max_size=6),
+    wanted=st.sampled_from(["face", "body", "both"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_nobody_visible_is_skipped_and_nobody_is_claimed_twice(
+    people: list[Box], faces: list[Box], wanted: str
+) -> None:
+    persons = [Person(str(i), box) for i, box in enumerate(people)]
+    out = assemble(sample(*persons), [Region("face", f, detector="hog") for f in faces], W, H, wanted)
+    for region in out:
+        x0, y0, x1, y1 = region.box
+        assert 0 <= x0 < x1 <= W
+        assert 0 <= y0 < y1 <= H
+    for kind in ("face", "body"):
+        labels = [r.label for r in out if r.label is not None and r.kind == kind]
+        assert len(labels) == len(set(labels))
+    for person in persons:
+        assert person.body is not None
+        x0, y0, x1, y1 = person.body
+        if x0 >= 0 and y0 >= 0 and x1 <= W and y1 <= H:
+            assert any(r.label == person.subject for r in out)
+
+
+def test_a_match_is_one_to_one() -> None:
+    people = [Person(str(i), head=(50.0 * i, 50, 50.0 * i + 50, 100)) for i in range(4)]
+    faces = [face(25 + 50 * i, 75, 30) for i in (2, 0, 3, 1)]
+    assert match(faces, people) == {0: 2, 1: 0, 2: 3, 3: 1}
+
+
+@pytest.mark.parametrize("body", [(10.0, 10.0, 15.0, 15.0), (10.0, 20.0, 14.0, 200.0), (0.0, 0.0, 300.0, 60.0)])
+def test_small_thin_and_wide_bodies_have_a_head(body: Box) -> None:
+    head = head_box(Person(body=body))
+    assert head is not None
+    assert head[2] > head[0]
+    assert head[3] > head[1]
+
+
+def test_landmarks_are_refused_where_they_cannot_be_a_face() -> None:
+    good = drawn_landmarks(100, 100, 80)
+    square = (65.0, 65.0, 145.0, 145.0)
+    five = [tuple(good[36:42].mean(0)), tuple(good[42:48].mean(0)), tuple(good[30]), tuple(good[48]), tuple(good[54])]
+    assert implausible(good, square, five) == ""
+    assert "disagree" in implausible(good, square, [(x + 30, y) for x, y in five])
+    assert "implausible" in implausible(good + 200, square, [])
+    assert "implausible" in implausible(good * (0.1, 1.0), square, [])
+    assert "small" in implausible(good, (100.0, 100.0, 110.0, 110.0), [])
+
+
+def test_real_faces_are_found_aligned_and_named(shared: Path) -> None:
+    from dsanon.detectors import open_detectors
+    from dsanon.landmarks import Landmarker
+    from dsanon.models import store
+    from dsanon.regions import RegionFinder
+    from dsanon.sample import Photo
+    from dsanon.sources import open_source
+
+    finder = RegionFinder(open_detectors("hog,centerface"), Landmarker(store.path("landmarks68")), "face")
+    source = open_source("lfw", shared / "data" / "lfw")
+    samples = source.samples()[::250]
+    aligned = 0
+    for one, photo in zip(samples, source.read(samples), strict=True):
+        assert isinstance(photo, Photo)
+        regions = finder(one, photo.pixels)
+        (named,) = [r for r in regions if r.label == one.people[0].subject]
+        aligned += not named.reason
+    assert aligned >= 0.9 * len(samples)
