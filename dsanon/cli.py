@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,7 +93,8 @@ def anonymize(
     )
     paths = ReleasePaths.of(source, release, private, key)
     count = default_workers() if workers == -1 else workers
-    outcome = run(config, paths, count, ray_address, resume, overwrite, quiet=as_json and not sys.stderr.isatty())
+    with redirect_stdout(sys.stderr):  # Ray reports a dead worker on standard output
+        outcome = run(config, paths, count, ray_address, resume, overwrite, quiet=as_json and not sys.stderr.isatty())
     if as_json:
         print(json.dumps(outcome.as_dict()))
     else:
