@@ -22,21 +22,28 @@ _TINY = 14.0  # narrower faces, in pixels, are not aligned
 _AGREE = 0.16  # eyes and mouth may lie so far (in box sides) from the detector's five points
 _GROW = 1.35  # a face that cannot be aligned is covered with its box grown so much
 _SURE = 0.6  # HOG alone sees faces on sleeves and in foliage up to such scores: covered, but not painted
+_LEAST_FACE = 0.28  # of the head's box; something smaller is a sleeve or a pattern, and must not stand for the head
 _COVERED = 0.9  # a face of which so much lies in treated bodies needs no treatment of its own
 
 
 class RegionFinder:
-    """Detectors and landmarks, loaded once. regions: ``face``, ``body`` or ``both``."""
+    """Detectors and landmarks, loaded once. regions: ``face``, ``body`` or ``both`` · kept: labels left as they are."""
 
-    def __init__(self, detectors: Sequence[Detector], landmarker: Landmarker, regions: str) -> None:
-        self.detectors, self.landmarker, self.regions = detectors, landmarker, regions
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        landmarker: Landmarker,
+        regions: str,
+        kept: frozenset[str] = frozenset(),
+    ) -> None:
+        self.detectors, self.landmarker, self.regions, self.kept = detectors, landmarker, regions, kept
 
     def __call__(self, sample: Sample, pixels: Pixels) -> tuple[Region, ...]:
         """Every region of ``pixels`` (h, w, 3): bodies first, then faces, small before large."""
         height, width = pixels.shape[:2]
         candidates = unite([d for detector in self.detectors for d in detector(pixels)])
         faces = [self._face(pixels, candidate) for candidate in candidates]
-        regions = assemble(sample, faces, width, height, self.regions)
+        regions = assemble(sample, faces, width, height, self.regions, self.kept)
         return tuple(ordered(regions))
 
     def _face(self, pixels: Pixels, candidate: FaceCandidate) -> Region:
@@ -80,28 +87,43 @@ def implausible(points: Floats, square: Box, five: Sequence[tuple[float, float]]
     return ""
 
 
-def assemble(sample: Sample, faces: Sequence[Region], width: int, height: int, wanted: str) -> list[Region]:
-    """Detected ``faces`` and the source's annotation made one list. wanted: ``face``, ``body`` or ``both``."""
+def assemble(
+    sample: Sample,
+    faces: Sequence[Region],
+    width: int,
+    height: int,
+    wanted: str,
+    kept: frozenset[str] = frozenset(),
+) -> list[Region]:
+    """Detected ``faces`` and the source's annotation made one list. wanted: ``face``, ``body`` or ``both``.
+
+    kept: labels of people who are left as they are, so that their bodies hide nobody else's face.
+    """
     singles = [person for person in sample.people if not person.many]
     owners = match(faces, singles)
-    named = [
-        replace(face, label=singles[owners[i]].subject, detector=f"{face.detector}+annotation") if i in owners else face
-        for i, face in enumerate(faces)
-    ]
+    named = [_owned(face, singles[owners[i]]) if i in owners else face for i, face in enumerate(faces)]
     taken = set(owners.values())
-    missed = [_head_region(person) for j, person in enumerate(singles) if j not in taken]
+    missed = [_head_region(person, width, height) for j, person in enumerate(singles) if j not in taken]
     groups = [
         Region(
-            "face", p.body or p.head or (0, 0, width, height), p.subject, (), (), "annotation", 1.0, GROUP, p.silhouette
+            "face",
+            _extent(p) or p.head or (0, 0, width, height),
+            p.subject,
+            (),
+            (),
+            "annotation",
+            1.0,
+            GROUP,
+            p.silhouette,
         )
         for p in sample.people
         if p.many
     ]
     out = [*named, *missed, *groups]
     if wanted != "face":
-        bodies = [_body_region(person) for person in sample.people]
-        treated = [body for body in bodies if body is not None]
-        out = [*treated, *(out if wanted == "both" else [f for f in named if not covered(f, treated)])]
+        treated = [_body_region(person, width, height) for person in sample.people]
+        hiding = [body for body in treated if body.label not in kept]
+        out = [*treated, *(out if wanted == "both" else [f for f in named if not covered(f, hiding)])]
     clipped = [piece for piece in (_clipped(region, width, height) for region in out) if piece is not None]
     if not clipped and sample.someone:
         return [Region("face", (0.0, 0.0, float(width), float(height)), reason=NOBODY, detector="annotation")]
@@ -132,7 +154,7 @@ def misfit(face: Box, head: Box, body: Box | None) -> float:
     dx, dy = (x - (head[0] + head[2]) / 2) / max(w, 1e-6), (y - (head[1] + head[3]) / 2) / max(h, 1e-6)
     ratio = max(face[2] - face[0], face[3] - face[1]) / max(w, h, 1e-6)
     inside = body is None or (body[0] <= x <= body[2] and body[1] - 0.1 * h <= y <= body[3])
-    if not inside or abs(dx) > 0.75 or abs(dy) > 0.9 or ratio > 2.5 or ratio < 0.12:
+    if not inside or abs(dx) > 0.55 or abs(dy) > 0.55 or ratio > 2.5 or ratio < _LEAST_FACE:
         return 1e6
     return float(np.hypot(dx, dy) + 0.3 * abs(np.log(max(ratio, 1e-3) / 0.7)))
 
@@ -177,16 +199,40 @@ def _top_of_silhouette(person: Person) -> Box | None:
     return x0 - grow, top - 2.0, x1 + grow, top + float(tall)
 
 
-def _head_region(person: Person) -> Region:
-    box = head_box(person) or person.body or (0.0, 0.0, 1e9, 1e9)
+def _owned(face: Region, person: Person) -> Region:
+    """A face under its person's label; one that is masked anyway covers all of where the head is expected."""
+    head = head_box(person)
+    box = as_box(boxes.hull([face.box, head])[0]) if face.reason and head else face.box
+    return replace(face, label=person.subject, detector=f"{face.detector}+annotation", box=box)
+
+
+def _head_region(person: Person, width: int, height: int) -> Region:
+    box = head_box(person)
+    body = _extent(person)
+    if body is not None and (box is None or not _visible(box, width, height)) and _visible(body, width, height):
+        # the guess lies beyond the border although part of the person is visible: the top of that part
+        box = head_box(Person(body=as_box(boxes.clip([body], width, height)[0])))
+    box = box or body or (0.0, 0.0, float(width), float(height))
     return Region("face", box, person.subject, detector="annotation", score=1.0, reason=NO_FACE)
 
 
-def _body_region(person: Person) -> Region | None:
-    box = person.body or person.head
-    if box is None:
-        return None
+def _body_region(person: Person, width: int, height: int) -> Region:
+    """Somebody of whom nothing is known but that they are there may be anywhere: the whole picture."""
+    box = _extent(person) or person.head or (0.0, 0.0, float(width), float(height))
     return Region("body", box, person.subject, (), (), "annotation", 1.0, "", person.silhouette)
+
+
+def _extent(person: Person) -> Box | None:
+    """The person's box, or their silhouette's."""
+    from dsanon.sources.silhouettes import box_of
+
+    if person.body is not None or person.silhouette is None:
+        return person.body
+    return box_of(person.silhouette)
+
+
+def _visible(box: Box, width: int, height: int) -> bool:
+    return bool(boxes.area(boxes.clip([box], width, height))[0] > 0)
 
 
 def covered(face: Region, bodies: Sequence[Region]) -> bool:

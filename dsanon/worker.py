@@ -161,7 +161,9 @@ def _open_finder(config: JobConfig) -> Any:
     from dsanon.models import store
     from dsanon.regions import RegionFinder
 
-    return RegionFinder(open_detectors(config.detectors), Landmarker(store.path("landmarks68")), config.regions)
+    return RegionFinder(
+        open_detectors(config.detectors), Landmarker(store.path("landmarks68")), config.regions, config.kept
+    )
 
 
 class _Rows:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from faces import drawn_landmarks
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from dsanon.regions import GROUP, NO_FACE, NOBODY, assemble, head_box, implausible, match, ordered, subject_of
 from dsanon.sample import Box, Person, Region, Sample
+from dsanon.sources.silhouettes import from_mask
 
 W, H = 400, 300
 
@@ -38,6 +41,56 @@ def test_bystanders_are_their_own_subjects_and_missed_people_get_their_head_cove
     assert 40 <= missed.box[3] - missed.box[1] <= 100
     names = {subject_of(sample(), i, r) for i, r in enumerate(out)}
     assert names == {"x", f"unlabelled:a.jpg#{[r.label for r in out].index(None)}"}
+
+
+@pytest.mark.parametrize(
+    ("person", "speck"),
+    [
+        (Person("x", head=(100, 50, 220, 170)), (110.0, 60.0, 126.0, 76.0)),  # a pattern inside the head's box
+        (Person("x", (100, 50, 160, 250)), (120.0, 105.0, 135.0, 120.0)),  # a print on the chest
+    ],
+)
+def test_what_is_too_small_or_too_low_to_be_the_face_does_not_stand_for_the_head(person: Person, speck: Box) -> None:
+    out = assemble(sample(person), [Region("face", speck, detector="hog", score=0.9)], W, H, "face")
+    head = next(r for r in out if r.label == "x")
+    assert head.reason == NO_FACE
+    assert next(r for r in out if r.label is None).box == speck
+
+
+def test_a_face_that_is_masked_anyway_covers_the_whole_head() -> None:
+    dubious = replace(face(160, 110, 70), reason="landmarks implausible")
+    (out,) = assemble(sample(Person("x", head=(100, 50, 220, 170))), [dubious], W, H, "face")
+    assert (out.label, out.box) == ("x", (100, 50, 220, 170))
+
+
+@pytest.mark.parametrize("wanted", ["face", "body", "both"])
+@pytest.mark.parametrize("many", [False, True])
+def test_somebody_without_a_box_is_covered_all_the_same(wanted: str, many: bool) -> None:
+    mask = np.zeros((H, W), bool)
+    mask[50:250, 100:160] = True
+    drawn = Person("x", silhouette=from_mask(mask), many=many)
+    out = assemble(sample(drawn, Person("y", many=many)), [], W, H, wanted)
+    assert {r.label for r in out} == {"x", "y"}
+    assert all(r.box == (0, 0, W, H) for r in out if r.label == "y")
+    assert all(r.box[2] - r.box[0] < 100 for r in out if r.label == "x")
+
+
+@pytest.mark.parametrize(
+    "person", [Person("x", (100, -120, 200, 280)), Person("x", (-140, 20, 60, 280), head=(-60, 20, -10, 70))]
+)
+def test_who_is_partly_visible_is_covered_though_the_head_is_thought_outside(person: Person) -> None:
+    (out,) = assemble(sample(person), [], W, H, "face")
+    assert out.reason == NO_FACE
+    assert out.box[1] <= 20
+
+
+def test_a_kept_body_hides_nobody_elses_face() -> None:
+    person = Person("consented", (50, 20, 350, 290))
+    faces = [face(200, 60, 60), face(300, 200, 30)]  # theirs, and a bystander's inside their box
+    plain = assemble(sample(person), faces, W, H, "body")
+    assert [(r.kind, r.label) for r in plain] == [("body", "consented")]
+    kept = assemble(sample(person), faces, W, H, "body", frozenset({"consented"}))
+    assert ("face", None) in {(r.kind, r.label) for r in kept}
 
 
 def test_groups_and_nobody() -> None:
@@ -84,7 +137,7 @@ def test_nobody_visible_is_skipped_and_nobody_is_claimed_twice(
     for person in persons:
         assert person.body is not None
         x0, y0, x1, y1 = person.body
-        if x0 >= 0 and y0 >= 0 and x1 <= W and y1 <= H:
+        if x0 < W and y0 < H and x1 > 0 and y1 > 0:
             assert any(r.label == person.subject for r in out)
 
 
