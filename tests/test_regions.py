@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,15 @@ from faces import drawn_landmarks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsanon.regions import GROUP, NO_FACE, NOBODY, assemble, head_box, implausible, match, ordered, subject_of
-from dsanon.sample import Box, Person, Region, Sample
+from dsanon.align import Floats
+from dsanon.detectors import Detection, open_detectors
+from dsanon.heads import head_box, match
+from dsanon.landmarks import Landmarker
+from dsanon.models import store
+from dsanon.regions import GROUP, NO_FACE, NOBODY, RegionFinder, assemble, ordered, subject_of
+from dsanon.sample import Box, Person, Photo, Pixels, Region, Sample
+from dsanon.shapes import FEEBLE
+from dsanon.sources import Source, open_source
 from dsanon.sources.silhouettes import from_mask
 
 W, H = 400, 300
@@ -155,32 +163,94 @@ def test_small_thin_and_wide_bodies_have_a_head(body: Box) -> None:
     assert head[3] > head[1]
 
 
-def test_landmarks_are_refused_where_they_cannot_be_a_face() -> None:
-    good = drawn_landmarks(100, 100, 80)
-    square = (65.0, 65.0, 145.0, 145.0)
-    five = [tuple(good[36:42].mean(0)), tuple(good[42:48].mean(0)), tuple(good[30]), tuple(good[48]), tuple(good[54])]
-    assert implausible(good, square, five) == ""
-    assert "disagree" in implausible(good, square, [(x + 30, y) for x, y in five])
-    assert "implausible" in implausible(good + 200, square, [])
-    assert "implausible" in implausible(good * (0.1, 1.0), square, [])
-    assert "small" in implausible(good, (100.0, 100.0, 110.0, 110.0), [])
+class Fixed:
+    """A detector that sees what it is told to."""
+
+    name = "hog"
+
+    def __init__(self, *found: Detection) -> None:
+        self.found = found
+
+    def __call__(self, pixels: Pixels) -> list[Detection]:
+        return list(self.found)
 
 
-def test_real_faces_are_found_aligned_and_named(shared: Path) -> None:
-    from dsanon.detectors import open_detectors
-    from dsanon.landmarks import Landmarker
-    from dsanon.models import store
-    from dsanon.regions import RegionFinder
-    from dsanon.sample import Photo
-    from dsanon.sources import open_source
+def in_square(pixels: Pixels, box: Box) -> Floats:
+    """A predictor for which every square frames a face."""
+    side = box[2] - box[0]
+    return drawn_landmarks((box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - 0.1 * side, side)
 
-    finder = RegionFinder(open_detectors("hog,centerface"), Landmarker(store.path("landmarks68")), "face")
-    source = open_source("lfw", shared / "data" / "lfw")
-    samples = source.samples()[::250]
-    aligned = 0
+
+def test_a_face_is_aligned_or_its_box_is_enlarged() -> None:
+    blank = np.zeros((H, W, 3), np.uint8)
+    sure, doubtful = Detection((100, 100, 160, 160), 0.9, "hog"), Detection((250, 100, 350, 200), 0.5, "hog")
+    out = RegionFinder([Fixed(sure, doubtful)], in_square, "face")(sample(), blank)
+    aligned, masked = sorted(out, key=lambda r: r.box)
+    assert (len(aligned.landmarks), len(aligned.transform), aligned.reason) == (136, 6, "")
+    assert aligned.box[0] <= 100
+    assert aligned.box[3] >= 160
+    assert (masked.landmarks, masked.transform, masked.reason) == ((), (), FEEBLE)
+    assert masked.box == (230, 55, 370, 220)  # 0.2 to the sides and down, 0.45 up
+
+
+def test_the_order_of_detectors_changes_nothing() -> None:
+    blank = np.zeros((H, W, 3), np.uint8)
+    one, other = Fixed(Detection((100, 100, 160, 160), 0.9, "hog")), Fixed(Detection((102, 95, 162, 170), 0.8, "mmod"))
+    person = sample(Person("x", head=(80, 70, 180, 190)))
+    there, back = (RegionFinder(found, in_square, "both")(person, blank) for found in ([one, other], [other, one]))
+    assert there == back
+    assert [(r.kind, r.label) for r in there] == [("body", "x"), ("face", "x")]
+    assert there[1].detector == "hog+mmod+annotation"
+
+
+def test_where_the_head_may_be_anywhere_the_silhouette_is_covered() -> None:
+    mask = np.zeros((H, W), bool)
+    mask[100:200, 50:250] = True
+    (lying,) = assemble(sample(Person("x", silhouette=from_mask(mask))), [], W, H, "face")
+    assert lying.silhouette is not None
+    mask[0:300, 50:150] = True
+    (standing,) = assemble(sample(Person("x", (50, 0, 150, 300), silhouette=from_mask(mask))), [], W, H, "face")
+    assert standing.silhouette is None
+    (known,) = assemble(sample(Person("x", head=(50, 50, 90, 90), silhouette=from_mask(mask))), [], W, H, "face")
+    assert known.silhouette is None
+
+
+@pytest.fixture(scope="module")
+def finder(shared: Path) -> RegionFinder:
+    return RegionFinder(open_detectors("hog,centerface"), Landmarker(store.path("landmarks68")), "face")
+
+
+def found(finder: RegionFinder, source: Source, samples: list[Sample]) -> Iterator[tuple[Sample, tuple[Region, ...]]]:
     for one, photo in zip(samples, source.read(samples), strict=True):
         assert isinstance(photo, Photo)
         regions = finder(one, photo.pixels)
-        (named,) = [r for r in regions if r.label == one.people[0].subject]
+        height, width = photo.pixels.shape[:2]
+        for region in regions:
+            assert 0 <= region.box[0] < region.box[2] <= width
+            assert 0 <= region.box[1] < region.box[3] <= height
+            assert bool(region.landmarks) == bool(region.transform) != bool(region.reason)
+        yield one, regions
+
+
+@pytest.mark.parametrize(("dataset", "step", "least"), [("lfw", 150, 0.96), ("celeba", 140, 0.96)])
+def test_real_faces_are_found_aligned_and_named(
+    shared: Path, finder: RegionFinder, dataset: str, step: int, least: float
+) -> None:
+    source = open_source(dataset, shared / "data" / dataset)
+    samples = source.samples()[::step]
+    assert len(samples) >= 40
+    aligned = 0
+    for one, regions in found(finder, source, samples):
+        (named,) = [r for r in regions if "annotation" in r.detector]
+        assert named.label == one.people[0].subject
         aligned += not named.reason
-    assert aligned >= 0.9 * len(samples)
+    assert aligned >= least * len(samples)
+
+
+def test_everybody_in_a_real_crowd_has_a_region(shared: Path, finder: RegionFinder) -> None:
+    source = open_source("mot", shared / "data" / "mot17")
+    ((one, regions),) = found(finder, source, source.samples()[-1:])
+    labels = [r.label for r in regions if r.label is not None]
+    assert len(labels) > 20
+    assert sorted(labels) == sorted(str(person.subject) for person in one.people)
+    assert sum("+annotation" in r.detector for r in regions) >= 3
