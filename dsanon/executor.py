@@ -39,7 +39,10 @@ class Inline:
             yield getattr(self._worker, method)(shard, *further)
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Give the caller's process its arithmetic back: the worker had flushed denormal numbers to zero."""
+        import torch
+
+        torch.set_flush_denormal(False)
 
 
 class OnRay:
