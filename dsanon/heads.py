@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dsanon import boxes
 from dsanon.sample import Box, Mask, Person, Region
@@ -110,9 +111,26 @@ def match(faces: Sequence[Region], people: Sequence[Person]) -> dict[int, int]:
     """
     from scipy.optimize import linear_sum_assignment
 
-    if not faces or not people:
-        return {}
-    cost = np.array([[misfit(face.box, place) for place in map(expected, people)] for face in faces])
+    cost = misfits(faces, people)
+    rows, columns = linear_sum_assignment(cost)
+    return {int(i): int(j) for i, j in zip(rows, columns, strict=True) if cost[i, j] < NEVER}
+
+
+def certain(faces: Sequence[Region], people: Sequence[Person]) -> dict[int, int]:
+    """The matches of :func:`match` to which there is no other way: no other face fits the person, nor the face another.
+
+    Consent is taken to a face on these alone: a bystander's must not be left as it is for a neighbour's sake.
+    """
+    fits = misfits(faces, people) < NEVER
+    alone = {(i, j) for i, j in np.argwhere(fits).tolist() if fits[i].sum() == 1 and fits[:, j].sum() == 1}
+    return {i: j for i, j in match(faces, people).items() if (i, j) in alone}
+
+
+def misfits(faces: Sequence[Region], people: Sequence[Person]) -> npt.NDArray[np.float64]:
+    """How badly each face fits each person, (faces, people); ``NEVER`` where it cannot be theirs."""
+    places = [expected(person) for person in people]
+    cost = np.array([[misfit(face.box, place) for place in places] for face in faces], dtype=np.float64)
+    cost = cost.reshape(len(faces), len(people))
     for j, person in enumerate(people):
         if person.head is None:
             cost[[i for i, face in enumerate(faces) if face.reason == FEEBLE], j] = NEVER
@@ -120,8 +138,7 @@ def match(faces: Sequence[Region], people: Sequence[Person]) -> dict[int, int]:
         if near and person.silhouette is not None:
             mask = _mask(person)
             cost[[i for i in near if _on(mask, faces[i].box) < _SAME_BODY], j] = NEVER
-    rows, columns = linear_sum_assignment(cost)
-    return {int(i): int(j) for i, j in zip(rows, columns, strict=True) if cost[i, j] < NEVER}
+    return cost
 
 
 def misfit(face: Box, place: Expected | None) -> float:

@@ -12,7 +12,7 @@ from dsanon import boxes
 from dsanon.align import face_transform
 from dsanon.detectors import Detection, Detector
 from dsanon.detectors.union import FaceCandidate, unite
-from dsanon.heads import extent, head_box, match
+from dsanon.heads import certain, extent, head_box, match
 from dsanon.sample import Box, Person, Pixels, Region, Sample
 from dsanon.shapes import Predictor, fit
 
@@ -77,12 +77,16 @@ def assemble(
 ) -> list[Region]:
     """Detected ``faces`` and the source's annotation made one list. wanted: ``face``, ``body`` or ``both``.
 
-    kept: labels of people who are left as they are, so that their bodies hide nobody else's face.
+    kept: labels of people who are left as they are. Their bodies hide nobody else's face, and a face that may be
+    theirs or somebody else's is treated like a stranger's.
     """
     singles = [person for person in sample.people if not person.many]
     owners = match(faces, singles)
-    named = [_owned(face, singles[owners[i]]) if i in owners else face for i, face in enumerate(faces)]
     taken = set(owners.values())
+    if kept:
+        sure = certain(faces, singles)
+        owners = {i: j for i, j in owners.items() if singles[j].subject not in kept or sure.get(i) == j}
+    named = [_owned(face, singles[owners[i]]) if i in owners else face for i, face in enumerate(faces)]
     missed = [_head_region(person, width, height) for j, person in enumerate(singles) if j not in taken]
     groups = [
         Region(

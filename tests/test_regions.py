@@ -101,6 +101,22 @@ def test_a_kept_body_hides_nobody_elses_face() -> None:
     assert ("face", None) in {(r.kind, r.label) for r in kept}
 
 
+def test_consent_is_taken_to_a_face_only_where_it_can_be_nobody_elses() -> None:
+    consented = Person("consented", head=(100, 50, 220, 170))
+    theirs, near = face(160, 110, 75), face(185, 100, 70)
+    kept = frozenset({"consented"})
+    (alone,) = assemble(sample(consented), [theirs], W, H, "face", kept)
+    assert alone.label == "consented"
+    both = assemble(sample(consented), [theirs, near], W, H, "face", kept)
+    assert {(r.box, r.label) for r in both} == {(theirs.box, None), (near.box, None)}
+    # without consent the better one has the label
+    assert {r.label for r in assemble(sample(consented), [theirs, near], W, H, "face")} == {"consented", None}
+    neighbour = Person("neighbour", head=(120, 60, 240, 180))
+    shared = assemble(sample(consented, neighbour), [theirs], W, H, "face", kept)
+    assert all(r.label != "consented" or r.box != theirs.box for r in shared)
+    assert any(r.box == theirs.box for r in shared)
+
+
 def test_groups_and_nobody() -> None:
     (group,) = assemble(sample(Person(body=(0, 0, 50, 50), many=True)), [], W, H, "face")
     assert group.reason == GROUP
