@@ -49,24 +49,23 @@ def run(folder: Path) -> None:
 
 
 def portrait() -> Pixels:
-    """The portrait, (512, 512, 3)."""
+    """Head and shoulders of the portrait, (340, 512, 3)."""
     from skimage import data
 
-    return np.asarray(data.astronaut(), dtype=np.uint8)
+    return np.asarray(data.astronaut()[:340], dtype=np.uint8)
 
 
 def group_picture() -> Pixels:
-    """Three of her in one picture, (420, 1100, 3): mirrored, turned, of different sizes and light."""
-    person = portrait()[:420, 60:400]
-    picture = np.full((420, 1100, 3), (92, 104, 120), np.uint8)
-    for x, size, angle, light in ((10, 420, 0, 1.0), (380, 360, 8, 0.8), (740, 400, -6, 1.1)):
-        scale = size / 420
-        turn = cv2.getRotationMatrix2D((170, 210), angle, scale)
-        turn[:, 2] += (x + 10, (420 - size) / 2 + 5)
+    """Three of her in one picture, (350, 1100, 3): mirrored, turned, of different sizes and light."""
+    person = portrait()[:, 60:400]
+    picture = np.full((350, 1100, 3), (92, 104, 120), np.uint8)
+    for x, scale, angle, light in ((10, 1.0, 0, 1.0), (380, 0.86, 8, 0.8), (740, 0.95, -6, 1.1)):
+        turn = cv2.getRotationMatrix2D((170, 170), angle, scale)
+        turn[:, 2] += (x + 10, 5)
         source = person[:, ::-1] if x == 380 else person
         source = np.clip(source * light, 1, 255).astype(np.uint8)
-        placed = cv2.warpAffine(np.ascontiguousarray(source), turn, (1100, 420))
-        inside = cv2.warpAffine(np.full(source.shape[:2], 255, np.uint8), turn, (1100, 420)) == 255
+        placed = cv2.warpAffine(np.ascontiguousarray(source), turn, (1100, 350))
+        inside = cv2.warpAffine(np.full(source.shape[:2], 255, np.uint8), turn, (1100, 350)) == 255
         picture[inside] = placed[inside]
     return picture
 
@@ -77,7 +76,7 @@ def write_clip(path: Path, picture: Pixels) -> None:
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=_RATE)
-        stream.width, stream.height, stream.pix_fmt = 640, 420, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 640, 350, "yuv420p"
         for number in range(_FRAMES):
             x = round((picture.shape[1] - 640) * number / (_FRAMES - 1))
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:, x : x + 640]), format="rgb24")
@@ -91,5 +90,8 @@ def compare(source: Path, release: Path) -> Pixels:
     after = [np.asarray(Image.open(p).convert("RGB")) for p in sorted(release.rglob("*.*"))]
     pairs = [(b, next(a for a in after if a.shape == b.shape)) for b in before]
     height = max(b.shape[0] for b, _ in pairs)
-    rows = [np.hstack([np.pad(p[i], ((0, height - p[i].shape[0]), (0, 8), (0, 0))) for p in pairs]) for i in (0, 1)]
+    rows = [
+        np.hstack([np.pad(p[i], ((0, height - p[i].shape[0] + 6), (0, 6), (0, 0)), constant_values=255) for p in pairs])
+        for i in (0, 1)
+    ]
     return np.vstack(rows)
