@@ -94,7 +94,7 @@ def anonymize(
     paths = ReleasePaths.of(source, release, private, key)
     count = default_workers() if workers == -1 else workers
     with redirect_stdout(sys.stderr):  # Ray reports a dead worker on standard output
-        outcome = run(config, paths, count, ray_address, resume, overwrite, quiet=as_json and not sys.stderr.isatty())
+        outcome = run(config, paths, count, ray_address, resume, overwrite)
     if as_json:
         print(json.dumps(outcome.as_dict()))
     else:
