@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dsanon.layout import ReleasePaths
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -15,3 +17,10 @@ def shared() -> Path:
     if not (root / "data").is_dir():
         pytest.skip(f"no real data at {root}: set DSANON_SHARED")
     return root
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> ReleasePaths:
+    """A source that is there, and the places of its release, where nothing is yet."""
+    (tmp_path / "source").mkdir()
+    return ReleasePaths.of(tmp_path / "source", tmp_path / "out")
