@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -60,7 +62,7 @@ def anonymize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished release.")] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first N samples, in source order.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    batch: Annotated[int, typer.Option(help="Faces a forward pass.")] = 16,
+    batch: Annotated[int, typer.Option(help="Faces a forward pass on a GPU.")] = 16,
     seed: Annotated[int, typer.Option(help="Another one gives another assignment under the same key.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -254,20 +256,36 @@ def _top(
 def main() -> None:
     """Run the command line: one clear line and exit code 2 for bad input, 1 for a fault, no traceback."""
     try:
-        app(standalone_mode=True)
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, _interrupt)
+        if not sys.argv[1:]:
+            app(["--help"], standalone_mode=False)
+            sys.exit(2)
+        code = app(standalone_mode=False)  # else it draws boxes around errors
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except DsanonError as error:
-        print(f"dsanon: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("dsanon: interrupted; go on with --resume", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted: what was begun goes on with --resume", 1)
+    except MemoryError:
+        _fail("not enough memory: go on with --resume and fewer --workers", 1)
     except Exception as error:
-        import os
-
+        if hasattr(error, "format_message"):  # click's, wherever Typer has its click: bad usage
+            _fail(f"{error.format_message()} (see --help)", 2)
         if os.environ.get("DSANON_DEBUG"):
             raise
-        print(
-            f"dsanon: a fault of the program: {type(error).__name__}: {error} (DSANON_DEBUG=1 shows where)",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        _fail(f"a fault of the program: {type(error).__name__}: {error} (DSANON_DEBUG=1 shows where)", 1)
+
+
+_INTERRUPTED = 130  # what Typer makes of Ctrl-C
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    print(f"dsanon: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from dsanon.errors import DsanonError, UsageError
+from dsanon.sample import Sample
 from dsanon.shards import Shard
 from dsanon.worker import DIED, Setup, Worker
 
 Call = tuple[str, Shard, tuple[Any, ...]]  # method of Worker, shard, further arguments
 _IN_FLIGHT = 2  # calls an actor: one under way, one waiting, so that it never idles
-_TRIES = 5
+_DEATHS_OF_A_SAMPLE = 2  # after so many it is quarantined
+_UNEXPLAINED = 5  # so many deaths in a row that no sample explains end the run
 
 
 class Executor(Protocol):
@@ -46,86 +50,161 @@ class Inline:
 
 
 class OnRay:
-    """``workers`` plain actors with their models loaded once; pixels never enter the object store."""
+    """``workers`` plain actors with their models loaded once; pixels never enter the object store.
+
+    There are never more actors than the cluster has room for: one without a place would keep its calls waiting for
+    ever.
+    """
 
     def __init__(self, setup: Setup, workers: int, address: str | None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import logging
-
         import ray
 
         self._ray = ray
         self._setup = setup
+        self._deadly: tuple[type[Exception], ...] = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.NodeDiedError,
+            ray.exceptions.OutOfMemoryError,
+        )
+        self._actors: dict[int, Any] = {}
         self._started = not ray.is_initialized()
         if self._started:
-            local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
-            try:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UsageError(
-                    f"no Ray at {address or 'this machine'} ({type(error).__name__}): "
-                    "check --ray-address, or use --workers 0 to run without Ray"
-                ) from error
-        options: dict[str, Any] = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
-        if setup.config.device.startswith("cuda"):
-            options["num_gpus"] = 1
-        self._actor = ray.remote(Worker).options(**options)
-        self._actors = [self._actor.remote(setup) for _ in range(workers)]
+            _start(ray, workers, address)
+        self._needs = {"CPU": 1} | ({"GPU": 1} if setup.config.device.startswith("cuda") else {})
+        room = self._room()
+        if room < 1:
+            self.close()
+            raise UsageError(f"the Ray cluster has no {' or '.join(self._needs)} for a worker: check --ray-address")
+        options = {"num_cpus": 1, "num_gpus": self._needs.get("GPU", 0), "max_restarts": 0, "max_task_retries": 0}
+        self._class = ray.remote(Worker).options(**options)
+        self._actors = {index: self._class.remote(setup) for index in range(min(workers, room))}
 
     def run(self, calls: Iterable[Call]) -> Iterator[dict[str, int]]:
         """Counts as they come; a dead actor is replaced and its calls repeated."""
-        queue = deque((call, 0) for call in calls)
-        flying: dict[Any, tuple[int, Call, int]] = {}
-        load = [0] * len(self._actors)
-        culprits: dict[tuple[int, int], int] = {}
+        queue = deque(calls)
+        for _, shard, _ in queue:  # what an earlier run left does not tell what this one dies of
+            shard.at(self._setup.staging).unlink(missing_ok=True)
+        flying: dict[Any, tuple[int, Call]] = {}
+        deaths: Counter[tuple[int, int]] = Counter()
+        unexplained = 0
         while queue or flying:
-            while queue and min(load) < _IN_FLIGHT:
-                index = load.index(min(load))
-                call, tries = queue.popleft()
-                method, shard, further = call
-                flying[getattr(self._actors[index], method).remote(shard, *further)] = (index, call, tries)
-                load[index] += 1
+            self._submit(queue, flying)
             ready, _ = self._ray.wait(list(flying), num_returns=1)
-            index, call, tries = flying.pop(ready[0])
-            load[index] -= 1
+            index, call = flying.pop(ready[0])
             try:
-                yield self._ray.get(ready[0])
-            except self._ray.exceptions.RayActorError as error:
-                lost = [(call, tries)] + [flying.pop(ref)[1:] for ref in list(flying) if flying[ref][0] == index]
-                load[index] = 0
-                self._actors[index] = self._actor.remote(self._setup)
-                if tries + 1 >= _TRIES * len(call[1].samples):
-                    raise DsanonError(
-                        f"workers keep dying on shard {call[1].number}: {type(error).__name__}"
-                    ) from error
-                queue.extendleft(reversed([(self._blame(one, culprits), count + 1) for one, count in lost]))
+                counts = self._ray.get(ready[0])
             except self._ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, Exception) else error from None
+                raise _cause(error) from None
+            except self._deadly as error:
+                if getattr(error, "actor_init_failed", False):
+                    raise UsageError(
+                        f"a worker cannot start ({_line(error, last=True)}): "
+                        "every node needs dsanon, and SOURCE, RELEASE and its private side under the same paths"
+                    ) from None
+                lost = [call, *(flying.pop(ref)[1] for ref in list(flying) if flying[ref][0] == index)]
+                again = [self._without_culprit(one, deaths) for one in lost]
+                unexplained = 0 if any(culprit for _, culprit in again) else unexplained + 1
+                if unexplained == _UNEXPLAINED:
+                    raise DsanonError(
+                        f"workers keep dying and no sample explains it, the last one of shard {call[1].number}: "
+                        f"{_line(error)}"
+                    ) from None
+                queue.extendleft(one for one, _ in reversed(again))
+                self._replace(index)
+            except self._ray.exceptions.RayError as error:
+                raise DsanonError(f"Ray failed, not a sample: {_line(error)}") from None
+            else:
+                unexplained = 0
+                yield counts
 
-    def _blame(self, call: Call, culprits: dict[tuple[int, int], int]) -> Call:
-        """The call again; a sample at which a worker has died twice is marked, so that it is quarantined."""
+    def _submit(self, queue: deque[Call], flying: dict[Any, tuple[int, Call]]) -> None:
+        load = Counter(dict.fromkeys(self._actors, 0))
+        load.update(index for index, _ in flying.values())
+        while queue and min(load.values()) < _IN_FLIGHT:
+            index = min(load, key=load.__getitem__)
+            method, shard, further = call = queue.popleft()
+            flying[getattr(self._actors[index], method).remote(shard, *further)] = (index, call)
+            load[index] += 1
+
+    def _replace(self, index: int) -> None:
+        """A new actor for a dead one, unless others are left and there is no room for it (a node went with it)."""
+        self._ray.kill(self._actors.pop(index))  # it may be alive beyond a broken network
+        if not self._actors or len(self._actors) < self._room():
+            self._actors[index] = self._class.remote(self._setup)
+
+    def _room(self) -> int:
+        resources = self._ray.cluster_resources()
+        return int(min(resources.get(name, 0) for name in self._needs))
+
+    def _without_culprit(self, call: Call, deaths: Counter[tuple[int, int]]) -> tuple[Call, bool]:
+        """(the call again, whether the death has a culprit); one that was there twice is marked as ``DIED``."""
         method, shard, further = call
         try:
             number = int(shard.at(self._setup.staging).read_text())
-        except (OSError, ValueError):
-            return call
-        key = (shard.number, number)
-        culprits[key] = culprits.get(key, 0) + 1
-        if culprits[key] < 2:
-            return call
-        samples = list(shard.samples)
-        samples[number] = replace(samples[number], problem=DIED)
-        return method, Shard(shard.number, tuple(samples)), further
+        except (OSError, ValueError):  # the call was waiting for its turn
+            return call, False
+        if shard.samples[number].problem:  # it was not even read
+            return call, False
+        deaths[shard.number, number] += 1
+        if deaths[shard.number, number] < _DEATHS_OF_A_SAMPLE:
+            return call, True
+        return (method, Shard(shard.number, condemn(shard.samples, number)), further), True
 
     def close(self) -> None:
         """Stop the actors, and Ray where this process started it."""
-        for actor in self._actors:
+        for actor in self._actors.values():
             self._ray.kill(actor)
         if self._started:
             self._ray.shutdown()
 
 
+def condemn(samples: Sequence[Sample], number: int) -> tuple[Sample, ...]:
+    """``samples``, of which ``number`` is quarantined unread.
+
+    A video's frame cannot be reached but through those before it: where the one before is condemned as well, so are
+    all that follow in the file.
+    """
+    file, before = samples[number].file, samples[number - 1] if number else None
+    again = samples[number].frame is not None and before is not None and (before.file, before.problem) == (file, DIED)
+    return tuple(
+        replace(sample, problem=DIED) if i == number or (again and i > number and sample.file == file) else sample
+        for i, sample in enumerate(samples)
+    )
+
+
 def open_executor(setup: Setup, workers: int, address: str | None) -> Executor:
     """``workers`` 0: this process, without Ray."""
     return Inline(setup) if workers == 0 else OnRay(setup, workers, address)
+
+
+def _start(ray: Any, workers: int, address: str | None) -> None:
+    import logging
+
+    local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"no Ray at {address or 'this machine'} ({type(error).__name__}): "
+            "check --ray-address, or use --workers 0 to run without Ray"
+        ) from error
+    if on_terminate is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own in place
+
+
+def _cause(error: Any) -> Exception:
+    """What the worker raised, as it was; of what cannot travel, its first line."""
+    cause = error.cause
+    if isinstance(cause, Exception) and not type(cause).__module__.startswith("ray."):
+        return cause
+    return DsanonError(f"a worker failed: {_line(cause if isinstance(cause, BaseException) else error)}")
+
+
+def _line(error: BaseException, last: bool = False) -> str:
+    """The first line of an error's text, or the last one, where a traceback ends."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines and last else f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -207,8 +207,9 @@ def _finish(
     released = [sample for sample in samples if sample.id in released_ids]
     counts = merge([s.manifest(paths.staging) for s in shards], paths.partial / "manifest.parquet")
     counts.account_for(len(samples))
-    notes = source.publish(paths.data, released, names)
     written = {file for shard in done for file in shard["files"]}
+    _sweep(paths.data, written)
+    notes = source.publish(paths.data, released, names)
     annotations = {p.relative_to(paths.data).as_posix() for p in paths.data.rglob("*") if p.is_file()} - written
     _refuse_unknown(source, annotations)
     withheld = [QuarantineRow(*row) for shard in done for row in shard["quarantined"]]
@@ -224,6 +225,16 @@ def _finish(
         file.write(write_card(configuration, counts, notes, weights).encode())
     publish(paths, written | annotations)
     return counts, notes
+
+
+def _sweep(data: Path, written: Set[str]) -> None:
+    """Delete what workers left that were killed: half-written files, and files of samples that are now withheld."""
+    for path in sorted(data.rglob("*"), reverse=True):  # a folder behind what is in it
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path.relative_to(data).as_posix() not in written:
+            path.unlink()
 
 
 def _refuse_unknown(source: Source, files: set[str]) -> None:

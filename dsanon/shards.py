@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -18,6 +18,12 @@ class Shard:
 
     number: int
     samples: tuple[Sample, ...]
+
+    def without(self, ids: Set[str], problem: str) -> Shard:
+        """The same samples, of which some are quarantined unread for ``problem``."""
+        if not ids:
+            return self
+        return Shard(self.number, tuple(replace(s, problem=problem) if s.id in ids else s for s in self.samples))
 
     def found(self, staging: Path) -> Path:
         """Where the first pass leaves its regions."""

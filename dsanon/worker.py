@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsanon.config import JobConfig
-from dsanon.durable import PRIVATE, write_json
-from dsanon.errors import DsanonError
+from dsanon.durable import PRIVATE, explained, write_json
 from dsanon.found import read_found, write_found
 from dsanon.manifest import ManifestRow, write_rows
 from dsanon.naming import Names
@@ -83,9 +82,13 @@ class Worker:
             self._painter = Painter(self.setup.generator[0], self.setup.config.device, self.setup.config.batch)
         staging = self.setup.staging
         found = read_found(shard.found(staging))
+        # what kills workers is not read again; and where one died in this pass, the next takes photos one by one,
+        # so that a second death has the right culprit
+        shard = shard.without({sample.sample for sample in found if sample.problem == DIED}, DIED)
+        at_once = 1 if shard.at(staging).exists() else _PIXELS_AT_ONCE
         rows = _Rows(self.setup, self.source, self.names, self._cameras, controls)
         with self.source.sink(self.setup.data, self.names) as sink:
-            for batch in _batches(zip(self._read(shard), found, strict=True)):
+            for batch in _batches(zip(self._read(shard), found, strict=True), at_once):
                 self._render_batch(batch, rows, sink)
             hashes = sink.close()
         manifest, private, withheld = rows.finish(hashes)
@@ -101,16 +104,20 @@ class Worker:
     def _read(self, shard: Shard) -> Iterator[tuple[Sample, Photo | Unreadable]]:
         """The shard's photos; notes which one is under way, so that a death has a culprit."""
         at = shard.at(self.setup.staging)
-        photos = self.source.read(shard.samples)
+        photos: Iterator[Photo | Unreadable] | None = None
         for number, sample in enumerate(shard.samples):
-            at.write_text(str(number))
+            with explained(at):
+                at.write_text(str(number))
+            if sample.problem:
+                photos = None
+                yield sample, Unreadable(sample.problem)
+                continue
             try:
-                photo: Photo | Unreadable = next(photos)
-            except OSError:
-                raise
-            except (DsanonError, StopIteration, ValueError, RuntimeError) as error:
-                photo = Unreadable(f"it could not be read ({type(error).__name__})")
-            yield sample, Unreadable(sample.problem) if sample.problem else photo
+                photos = photos or self.source.read(shard.samples[number:])
+                photo = next(photos)
+            except Exception as error:  # it ended the iterator: the samples behind it need a new one
+                photo, photos = Unreadable(f"it could not be read ({type(error).__name__})"), None
+            yield sample, photo
 
     def _render_batch(self, batch: Sequence[_Item], rows: _Rows, sink: Sink) -> None:
         plans = [rows.plan(*item) for item in batch]
@@ -121,17 +128,16 @@ class Worker:
             if pixels is None or not isinstance(photo, Photo):
                 if plan is not None:
                     rows.withhold(sample, photo, found, "it could not be anonymized")
-                sink.write(sample, None)
-            else:
-                sink.write(sample, Photo(pixels, photo.encoding, photo.sha256))
+                _written(sink, sample, None)
+            elif not _written(sink, sample, Photo(pixels, photo.encoding, photo.sha256)):
+                rows.withhold(sample, photo, found, "it could not be stored in the format of its name")
+                _written(sink, sample, None)
 
     def _paint(self, photos: Sequence[Photo | Unreadable], plans: Sequence[list[Treatment]]) -> Sequence[Pixels | None]:
         """New pixels for each photo. If one of them breaks the batch each is tried alone; None where it fails."""
         pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
         try:
             return render(pixels, plans, self._strength, self._painter)
-        except MemoryError:
-            raise
         except Exception:
             if len(photos) == 1:
                 return [None]
@@ -141,14 +147,25 @@ class Worker:
 _Item = tuple[Sample, Photo | Unreadable, Found]
 
 
-def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]]) -> Iterator[list[_Item]]:
-    """Runs of samples that fit into memory together; where they end depends on the shard alone."""
+def _written(sink: Sink, sample: Sample, photo: Photo | None) -> bool:
+    """Whether the sample was written. Raises OSError where the disk fails, and not the sample."""
+    try:
+        sink.write(sample, photo)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return False
+    return True
+
+
+def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]], limit: int) -> Iterator[list[_Item]]:
+    """Runs of samples that fit into memory together: they end at ``limit`` pixels."""
     batch: list[_Item] = []
     pixels = 0
     for (sample, photo), found in items:
         batch.append((sample, photo, found))
         pixels += photo.pixels.shape[0] * photo.pixels.shape[1] if isinstance(photo, Photo) else 0
-        if pixels >= _PIXELS_AT_ONCE:
+        if pixels >= limit:
             yield batch
             batch, pixels = [], 0
     if batch:
