@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -97,8 +98,8 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-class StillSource:
-    """A dataset of still images; an adapter adds ``samples``, ``target`` and ``publish``."""
+class StillSource(ABC):
+    """A dataset of still images; an adapter adds ``samples``, ``target`` and ``publish`` (see ``Source``)."""
 
     dataset = ""
     scope = "dataset"
@@ -107,18 +108,26 @@ class StillSource:
     def __init__(self, root: Path) -> None:
         self.root = existing_folder(root, self.dataset)
 
+    @abstractmethod
+    def samples(self) -> list[Sample]:
+        """Every sample in source order, with its annotations. Raises SourceError."""
+
     def read(self, samples: Sequence[Sample]) -> Iterator[Photo | Unreadable]:
         """Decode ``samples`` in order, one item for each."""
         for sample in samples:
             yield read_photo(self.root, sample)
 
+    @abstractmethod
     def target(self, sample: Sample, names: Names) -> str:
         """Path below ``data/`` at which the sample is released."""
-        raise NotImplementedError
 
     def sink(self, data: Path, names: Names) -> StillSink:
         """A writer for one shard's samples."""
         return StillSink(data, lambda sample: self.target(sample, names))
+
+    @abstractmethod
+    def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
+        """Write the annotation files of the released samples; sentences for CARD.md."""
 
     def inputs(self) -> list[Path]:
         """Annotation files that the samples depend on."""

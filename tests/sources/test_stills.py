@@ -39,12 +39,23 @@ class Plain(StillSource):
     def target(self, sample: Sample, names: Names) -> str:
         return sample.file
 
-    def samples(self) -> Sequence[Sample]:
+    def samples(self) -> list[Sample]:
         return [Sample(file, file) for file in walk(self.root)[0]]
+
+    def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
+        return []
 
 
 def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+
+
+@pytest.mark.parametrize("method", ["samples", "target", "publish"])
+def test_an_adapter_that_lacks_a_part_is_not_made(tmp_path: Path, method: str) -> None:
+    assert Plain(tmp_path).root == tmp_path
+    half = type("Half", (Plain,), {method: getattr(StillSource, method)})
+    with pytest.raises(TypeError, match=f"abstract class Half.*{method}"):
+        half(tmp_path)
 
 
 def test_walk_lists_everything_once(tmp_path: Path) -> None:
