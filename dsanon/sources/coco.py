@@ -23,6 +23,7 @@ from dsanon.sources.stills import StillSource, check_case_collisions, link_probl
 PEOPLE = frozenset({"person", "people", "human", "pedestrian"})  # category names
 CAPTION = "a photo"  # what a release says in place of every caption
 _COCO_NAME = re.compile(r"(COCO_\w+_)?\d{12}\.jpg")
+_COCO_DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
 
 # What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
 _INFO = ("description", "version", "year")
@@ -316,7 +317,10 @@ def _same(one: Box | None, other: Box | None) -> bool:
 
 def _public(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
     """What a release says: the entries of the images ``ids``, their allowed fields, captions replaced."""
-    public: dict[str, Any] = {"info": _only(content.get("info") or {}, _INFO)}
+    info = _only(content.get("info"), _INFO)
+    if not _COCO_DESCRIPTION.fullmatch(str(info.get("description"))):
+        info.pop("description", None)
+    public: dict[str, Any] = {"info": info}
     if _dicts(content.get("licenses")):
         public["licenses"] = [_only(licence, _LICENCE) for licence in content["licenses"]]
     public["images"] = [_only(image, _IMAGE) for image in content["images"] if image["id"] in ids]
@@ -338,7 +342,8 @@ def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
 def _sentences(captions: bool, missing: int, unknown: int, others: int, kept: set[str]) -> Iterator[str]:
     yield (
         "The json files keep the released images, their licence ids and every geometry (boxes, polygons, run lengths,"
-        " keypoints); flickr_url, coco_url, date_captured and every field that is not COCO's were dropped."
+        " keypoints); flickr_url, coco_url, date_captured, every description but COCO's own ('COCO 2017 Dataset') and"
+        " every field that is not COCO's were dropped."
         " The photographers' attribution went with the URLs: image ids lead back to it."
     )
     if captions:

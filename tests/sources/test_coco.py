@@ -278,6 +278,36 @@ def test_a_release_says_what_it_may(tmp_path: Path) -> None:
     assert all(source.target(sample, NAMES) == sample.file for sample in samples)
 
 
+@pytest.mark.parametrize(
+    ("description", "public"),
+    [
+        ("COCO 2017 Dataset", {"description": "COCO 2017 Dataset"}),
+        ("COCO 2014 Dataset", {"description": "COCO 2014 Dataset"}),
+        ("Aaron Eckhart at work", {}),
+        ("COCO 2017 Dataset of Aaron Eckhart", {}),
+        ("Aaron Eckhart's COCO 2017 Dataset", {}),
+        ("COCO 2017 Dataset\n", {}),
+        (["COCO 2017 Dataset", "Aaron Eckhart"], {}),
+        (None, {}),
+    ],
+)
+def test_a_description_is_cocos_own_or_dropped(tmp_path: Path, description: Any, public: dict[str, str]) -> None:
+    def described(content: dict[str, Any]) -> None:
+        content["info"]["description"] = description
+
+    sentences = publish(dataset(tmp_path / "in", described), tmp_path / "out")
+    written = (tmp_path / "out/annotations/instances_val2017.json").read_text()
+    assert json.loads(written)["info"] == {"version": "1", "year": 2017} | public
+    assert "Eckhart" not in written
+    assert "every description but COCO's own ('COCO 2017 Dataset')" in sentences[0]
+
+
+@pytest.mark.parametrize("info", [None, [], "Aaron Eckhart", {}])
+def test_without_an_info_there_is_nothing_to_say(tmp_path: Path, info: Any) -> None:
+    publish(dataset(tmp_path / "in", lambda content: content.update(info=info)), tmp_path / "out")
+    assert json.loads((tmp_path / "out/annotations/instances_val2017.json").read_text())["info"] == {}
+
+
 def test_quarantined_images_are_not_mentioned(tmp_path: Path) -> None:
     root = dataset(tmp_path / "in")
     released = [sample for sample in CocoSource(root).samples() if not sample.id.endswith("1.jpg")]
@@ -307,6 +337,7 @@ def test_real_data_round_trip(shared: Path, tmp_path: Path, capsys: pytest.Captu
         for kind in ("instances", "person_keypoints", "captions"):
             name = f"annotations/{kind}_{split}.json"
             old, new = COCO(str(root / name)), COCO(str(tmp_path / name))
+            assert new.dataset["info"] == {"description": "COCO 2017 Dataset", "version": "1.0", "year": 2017}
             assert len(new.getImgIds()) == images
             assert new.getAnnIds() == old.getAnnIds()
             if kind == "captions":
