@@ -25,6 +25,7 @@ from dsanon.sample import Encoding, Photo, Pixels, Sample, Unreadable
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, speaks of a decompression bomb: 512 MiB as RGB
 MAX_BYTES = 512 * 2**20
+MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}  # pixels that a format can hold each way
 READABLE = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 
 _GREY = {"1", "L", "LA", "La"}
@@ -73,8 +74,11 @@ def encode(pixels: Pixels, encoding: Encoding) -> bytes:
 
     JPEG takes the source's quantisation tables, so that a block that nobody touched comes out nearly the same
     (quality 95 where there are none). PNG, BMP, TIFF, PPM and WebP of a lossless source are exact; WebP of a
-    lossy source has quality 95; GIF is reduced to 256 colours.
+    lossy source has quality 95; GIF is reduced to 256 colours. Raises BadImage for more pixels than fit the format.
     """
+    most = MAX_SIDE.get(encoding.format)
+    if most and max(pixels.shape[:2]) > most:
+        raise BadImage(f"{max(pixels.shape[:2])} pixels long, but named a {encoding.format}, which ends at {most}")
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if encoding.grey:
         image = image.convert("L")

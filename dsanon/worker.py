@@ -9,6 +9,7 @@ from typing import Any
 
 from dsanon.config import JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
+from dsanon.errors import BadImage
 from dsanon.found import read_found, write_found
 from dsanon.manifest import ManifestRow, write_rows
 from dsanon.naming import Names
@@ -128,10 +129,10 @@ class Worker:
             if pixels is None or not isinstance(photo, Photo):
                 if plan is not None:
                     rows.withhold(sample, photo, found, "it could not be anonymized")
-                _written(sink, sample, None)
-            elif not _written(sink, sample, Photo(pixels, photo.encoding, photo.sha256)):
-                rows.withhold(sample, photo, found, "it could not be stored in the format of its name")
-                _written(sink, sample, None)
+                _write(sink, sample, None)
+            elif reason := _write(sink, sample, Photo(pixels, photo.encoding, photo.sha256)):
+                rows.withhold(sample, photo, found, reason)
+                _write(sink, sample, None)
 
     def _paint(self, photos: Sequence[Photo | Unreadable], plans: Sequence[list[Treatment]]) -> Sequence[Pixels | None]:
         """New pixels for each photo. If one of them breaks the batch each is tried alone; None where it fails."""
@@ -147,15 +148,15 @@ class Worker:
 _Item = tuple[Sample, Photo | Unreadable, Found]
 
 
-def _written(sink: Sink, sample: Sample, photo: Photo | None) -> bool:
-    """Whether the sample was written. Raises OSError where the disk fails, and not the sample."""
+def _write(sink: Sink, sample: Sample, photo: Photo | None) -> str:
+    """Why the sample could not be written, '' where it was. Raises OSError where the disk fails, not the sample."""
     try:
         sink.write(sample, photo)
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        return False
-    return True
+        return str(error) if isinstance(error, BadImage) else f"it could not be stored ({type(error).__name__})"
+    return ""
 
 
 def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]], limit: int) -> Iterator[list[_Item]]:
