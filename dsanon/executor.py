@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,6 +50,31 @@ class Inline:
         torch.set_flush_denormal(False)
 
 
+class Remote:
+    """A worker in a process of its own. What it raises survives the way back: pickles, and is an ordinary exception."""
+
+    def __init__(self, kind: type[Worker], setup: Setup) -> None:
+        self._kind, self._setup = kind, setup
+        self._worker: Worker | None = None
+
+    def call(self, method: str, shard: Shard, *further: Any) -> dict[str, int]:
+        """The worker is made for its first call, so that what goes wrong then arrives as well."""
+        try:
+            self._worker = self._worker or self._kind(self._setup)
+            counts: dict[str, int] = getattr(self._worker, method)(shard, *further)
+            return counts
+        except DsanonError:
+            raise
+        except MemoryError as error:
+            raise MemoryError(str(error)) from None
+        except OSError as error:
+            if error.errno is None:
+                raise DsanonError(f"a worker failed: {_line(error)}") from None
+            raise OSError(error.errno, error.strerror, error.filename) from None
+        except Exception as error:  # those that take two arguments come back unreadable
+            raise DsanonError(f"a worker failed: {_line(error)}") from None
+
+
 class OnRay:
     """``workers`` plain actors with their models loaded once; pixels never enter the object store.
 
@@ -79,8 +105,8 @@ class OnRay:
             self.close()
             raise UsageError(f"the Ray cluster has no {' or '.join(self._needs)} for a worker: check --ray-address")
         options = {"num_cpus": 1, "num_gpus": self._needs.get("GPU", 0), "max_restarts": 0, "max_task_retries": 0}
-        self._class = ray.remote(Worker).options(**options)
-        self._actors = {index: self._class.remote(setup) for index in range(min(workers, room))}
+        self._class = ray.remote(Remote).options(**options)
+        self._actors = {index: self._class.remote(Worker, setup) for index in range(min(workers, room))}
 
     def run(self, calls: Iterable[Call]) -> Iterator[dict[str, int]]:
         """Counts as they come; a dead actor is replaced and its calls repeated."""
@@ -97,7 +123,7 @@ class OnRay:
             try:
                 counts = self._ray.get(ready[0])
             except self._ray.exceptions.RayTaskError as error:
-                raise _cause(error) from None
+                raise error.cause from None
             except self._deadly as error:
                 if getattr(error, "actor_init_failed", False):
                     raise UsageError(
@@ -126,14 +152,14 @@ class OnRay:
         while queue and min(load.values()) < _IN_FLIGHT:
             index = min(load, key=load.__getitem__)
             method, shard, further = call = queue.popleft()
-            flying[getattr(self._actors[index], method).remote(shard, *further)] = (index, call)
+            flying[self._actors[index].call.remote(method, shard, *further)] = (index, call)
             load[index] += 1
 
     def _replace(self, index: int) -> None:
         """A new actor for a dead one, unless others are left and there is no room for it (a node went with it)."""
         self._ray.kill(self._actors.pop(index))  # it may be alive beyond a broken network
         if not self._actors or len(self._actors) < self._room():
-            self._actors[index] = self._class.remote(self._setup)
+            self._actors[index] = self._class.remote(Worker, self._setup)
 
     def _room(self) -> int:
         resources = self._ray.cluster_resources()
@@ -183,25 +209,33 @@ def open_executor(setup: Setup, workers: int, address: str | None) -> Executor:
 def _start(ray: Any, workers: int, address: str | None) -> None:
     import logging
 
+    if address:
+        _refuse_unreachable(address)
     local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"no Ray at {address or 'this machine'} ({type(error).__name__}): "
-            "check --ray-address, or use --workers 0 to run without Ray"
-        ) from error
+        raise _no_ray(address, error) from error
     if on_terminate is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own in place
 
 
-def _cause(error: Any) -> Exception:
-    """What the worker raised, as it was; of what cannot travel, its first line."""
-    cause = error.cause
-    if isinstance(cause, Exception) and not type(cause).__module__.startswith("ray."):
-        return cause
-    return DsanonError(f"a worker failed: {_line(cause if isinstance(cause, BaseException) else error)}")
+def _refuse_unreachable(address: str) -> None:
+    """Ray itself tries for minutes to reach a port at which nobody listens."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise _no_ray(address, error) from None
+
+
+def _no_ray(address: str | None, error: Exception) -> UsageError:
+    return UsageError(
+        f"no Ray at {address or 'this machine'} ({type(error).__name__}): "
+        "check --ray-address, or use --workers 0 to run without Ray"
+    )
 
 
 def _line(error: BaseException, last: bool = False) -> str:

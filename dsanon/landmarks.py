@@ -18,7 +18,7 @@ from dsanon.sample import Box, Mask, Pixels
 FULL = 5.0  # up to here not one source pixel survives
 HIDDEN = 6.0  # up to here the generator sees nothing
 FEATHER = 5.0  # from FULL on, painted and source pixels mix over this width
-_FOREHEAD = 0.22  # the polygon's upper edge lies above the brows by this share of the brow-to-nose-tip height
+_FOREHEAD = 0.5  # the polygon reaches above the brows by this share of the height from the tip of the nose to its root
 _SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 
 _JAW = np.arange(17)

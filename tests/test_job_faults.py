@@ -331,8 +331,7 @@ def test_a_second_run_into_the_same_release_is_refused(
     assert f"process {os.getpid()} on {socket.gethostname()}" in refused.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stage", ["find", "publish"])
+@pytest.mark.parametrize(("number", "stage"), [(signal.SIGINT, "find"), (signal.SIGTERM, "publish")])
 def test_an_interrupted_run_goes_on(
     number: signal.Signals,
     stage: str,

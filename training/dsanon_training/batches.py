@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class People:
         for label in training:
             counts[label] = counts.get(label, 0) + 1
         self.identities = sorted(label for label, count in counts.items() if count >= min_photos)
+        self.hashed = [hashlib.sha256(label.encode()).hexdigest()[:16] for label in self.identities]
         index = {label: i for i, label in enumerate(self.identities)}
         held = crops.held_out
         self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
@@ -65,7 +67,7 @@ def plain(crops: Crops, indices: np.ndarray, control: Tensor) -> Batch:
     """Samples as they are, for looking at."""
     identity = np.array([[1.0, 0, -(CANVAS - CROP) / 2], [0, 1, -(CANVAS - CROP) / 2]])
     samples = [_sample(crops, int(i), identity, False) for i in indices]
-    return _stack(samples, control, np.zeros(len(indices), bool))
+    return _stack(samples, [[s[1]] for s in samples], control, np.zeros(len(indices), bool))
 
 
 def batch(crops: Crops, people: People, recipe: Recipe, step: int, rank: int = 0) -> Batch:
@@ -86,7 +88,8 @@ def batch(crops: Crops, people: People, recipe: Recipe, step: int, rank: int = 0
             control[row, others[0]] = share
             control[row, others[1]] += 1 - share
         samples.append(_disturb(_sample(crops, int(index), _transform(rng), bool(rng.random() < 0.5)), rng))
-    return _stack(samples, control, own)
+    outlines = [[s[1], _reshaped(s[1], rng)] if rng.random() < recipe.spread_share else [s[1]] for s in samples]
+    return _stack(samples, outlines, control, own)
 
 
 _Sample = tuple[np.ndarray, Floats, np.ndarray, np.ndarray]  # pixels, points, padding, further hidden pixels
@@ -135,8 +138,20 @@ def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
     return np.where(padding[..., None] > 0, np.uint8(PAD), pixels), points, padding, other
 
 
-def _stack(samples: list[_Sample], control: Tensor, own: np.ndarray) -> Batch:
-    distances = [distance_outside(face_polygon(points), (CROP, CROP)) for _, points, _, _ in samples]
+def _reshaped(points: Floats, rng: np.random.Generator) -> Floats:
+    """The landmarks of a face that is wider or narrower, longer or shorter."""
+    centre = points[27:31].mean(axis=0)
+    size = np.exp(rng.normal(0, (0.09, 0.07)))
+    lean = np.array([[1, rng.normal(0, 0.05)], [0, 1]])
+    return np.asarray((points - centre) * size @ lean.T + centre, dtype=np.float32)
+
+
+def _stack(samples: list[_Sample], outlines: list[list[Floats]], control: Tensor, own: np.ndarray) -> Batch:
+    """outlines: of each sample, landmarks of the faces whose outlines are hidden."""
+    distances = [
+        np.minimum.reduce([distance_outside(face_polygon(points), (CROP, CROP)) for points in faces])
+        for faces in outlines
+    ]
 
     def planes(images: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(images).astype(np.float32))[:, None]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dsanon.errors import RecipeError
+from dsanon.models.generator import Generator
+from dsanon.models.weights import load_generator, read_card
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -45,3 +47,42 @@ def export(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> 
     aside.replace(path)
     path.with_suffix(".sha256").write_text(digest + "\n")
     return digest
+
+
+def own_state(critic: nn.Module) -> dict[str, Tensor]:
+    """A critic's weights without the frozen network's, under its class's name."""
+    kept = {name: value for name, value in critic.state_dict().items() if not name.startswith("backbone.")}
+    return {f"{type(critic).__name__}.{name}": value for name, value in kept.items()}
+
+
+def start_from(path: Path, identities: list[str], generator: Generator, average: Generator, *critics: nn.Module) -> int:
+    """Take over a shipped generator, and its critics where ``<name>.critics.safetensors`` lies beside it.
+
+    identities: hashes of this run's people; those whom the file does not know keep their random codes.
+    Returns how many steps stand behind it. Raises RecipeError, or WeightsError for a file that is no generator.
+    """
+    from safetensors.torch import load_file
+
+    card = read_card(path)
+    theirs = load_generator(path, torch.device("cpu")).state_dict()
+    rows = {hashed: number for number, hashed in enumerate(card.identities)}
+    known = [(mine, rows[hashed]) for mine, hashed in enumerate(identities) if hashed in rows]
+    codes = generator.identity.weight.detach().clone()
+    if known:
+        mine, other = (list(numbers) for numbers in zip(*known, strict=True))
+        codes[:, mine] = theirs["identity.weight"][:, other]
+    for network in (generator, average):
+        try:
+            network.load_state_dict(theirs | {"identity.weight": codes})
+        except RuntimeError as error:
+            raise RecipeError(f"init: {path} has other widths than the recipe: {str(error).splitlines()[-1]}") from None
+    beside = path.with_name(path.stem + ".critics.safetensors")
+    if beside.is_file():
+        state = load_file(beside)
+        for critic in critics:
+            prefix = f"{type(critic).__name__}."
+            own = {name[len(prefix) :]: t.float() for name, t in state.items() if name.startswith(prefix)}
+            if set(own) != {name[len(prefix) :] for name in own_state(critic)}:
+                raise RecipeError(f"init: {beside} has other tensors than {type(critic).__name__}")
+            critic.load_state_dict(own, strict=False)
+    return card.steps

@@ -26,6 +26,8 @@ from dsanon_training.grids import save_grid
 from dsanon_training.recipe import Recipe
 from dsanon_training.teacher import Teacher, arcface_theta
 
+DETAIL = (48, 64, 88, 112)  # pixels across a face of which the teacher is shown one choice at random
+
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """The rate at ``step``: linear warm-up, constant, then linear to a tenth from ``decay_from`` on."""
@@ -106,7 +108,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
     # exact resume: networks, optimisers, average, step; batches are a function of the step
     parts: dict[str, Any] = {"generator": generator, "average": average, "pixel": pixel, "projected": projected}
     parts |= {"optimise_g": optimise_g, "optimise_d": optimise_d}
-    start = 0
+    start, before = 0, 0
     if latest.exists():
         state = checkpoints.load(latest)
         if state["identities"] != people.identities:
@@ -114,8 +116,10 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
         for name, part in parts.items():
             part.load_state_dict(state[name])
         torch.set_rng_state(state["rng"])
-        start = state["step"]
+        start, before = state["step"], state["before"]
         del state
+    elif recipe.init:
+        before = checkpoints.start_from(Path(recipe.init), people.hashed, generator, average, pixel, projected)
     out.mkdir(parents=True, exist_ok=True)
     dtype = pick_precision(recipe.precision)
     run = {"recipe": recipe.as_dict(), "dsanon": dsanon.__version__, "torch": torch.__version__, "from_step": start}
@@ -172,7 +176,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
                 rng = np.random.default_rng([recipe.seed, step, 7])
                 side = real.shape[-1]
                 views = [torch.from_numpy(arcface_theta(b.points, side, rng)) for _ in range(recipe.views)]
-                faces = [teacher.embed(fake, theta) for theta in views]
+                faces = [teacher.embed(fake, theta, int(rng.choice(DETAIL))) for theta in views]
                 with torch.no_grad():
                     source = teacher.embed(real, torch.from_numpy(arcface_theta(b.points, side)))
                 named = [losses.identity_cross_entropy(e, teacher.prototypes, b.control) for e in faces]
@@ -187,7 +191,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
                 p.requires_grad_(True)
 
         # the average follows; early on it follows faster
-        keep = min(recipe.ema, (1 + step) / (10 + step))
+        keep = recipe.ema if before else min(recipe.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), 1 - keep)
         if not math.isfinite(float(loss.detach())):
@@ -215,17 +219,22 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int, resume: bool, rep
             save_grid(out / "grids" / f"step-{done:06d}.png", average, looked, shown)
         if done % recipe.save_every == 0 or done == recipe.steps:
             state = {name: part.state_dict() for name, part in parts.items()}
-            state |= {"step": done, "identities": people.identities, "rng": torch.get_rng_state()}
+            state |= {"step": done, "before": before, "identities": people.identities, "rng": torch.get_rng_state()}
             checkpoints.save(latest, state | {"recipe": recipe.as_dict()})
-            export_generator(out, average, people, recipe, done)
+            export_generator(out, average, people, recipe, before + done)
+            export_critics(out, pixel, projected, recipe)
     return out / f"{recipe.name}.safetensors"
 
 
 def export_generator(out: Path, average: Generator, people: People, recipe: Recipe, steps: int) -> None:
     """The moving average as a file that the job loads. Identities are hashed: the file names nobody."""
-    import hashlib
-
-    hashed = [hashlib.sha256(label.encode()).hexdigest()[:16] for label in people.identities]
     metadata = {"kind": "generator", "recipe": recipe.name, "steps": steps, "batch": recipe.batch}
-    metadata |= {"config": average.config.as_dict(), "identities": hashed, "dsanon": dsanon.__version__}
+    metadata |= {"config": average.config.as_dict(), "identities": people.hashed, "dsanon": dsanon.__version__}
     checkpoints.export(out / f"{recipe.name}.safetensors", average.state_dict(), metadata)
+
+
+def export_critics(out: Path, pixel: PixelDiscriminator, projected: ProjectedDiscriminator, recipe: Recipe) -> None:
+    """Both critics' own weights, for a later run that starts from the generator (``init``)."""
+    weights = {name: value for critic in (pixel, projected) for name, value in checkpoints.own_state(critic).items()}
+    metadata = {"kind": "critics", "recipe": recipe.name, "dsanon": dsanon.__version__}
+    checkpoints.export(out / f"{recipe.name}.critics.safetensors", weights, metadata)

@@ -17,6 +17,7 @@ class Recipe:
 
     name, about: what it is called and what it is for
     steps: generator steps · batch: samples a step · seed: of sampling, augmentation and initial weights
+    init: a generator file to start from, with its critics beside it; '' starts from random weights
     min_photos: people with at least so many training photos become identities of the control vector
     widths, embedding: of the generator (see GeneratorConfig)
     learning_rate, beta1, beta2: Adam, for both networks · warmup: steps until the full rate
@@ -24,6 +25,7 @@ class Recipe:
     ema: decay of the generator's moving average, which is what is shipped
     own_share: share of the samples whose target is the source's own identity (their pixels are known)
     mix_share: share of the other samples whose target is a mix of two identities
+    spread_share: share of the samples that hide more than the face's outline, as a face of another shape needs
     l1, ring, matching, perceptual: weights of the reconstruction losses (own pixels, visible ring around the
     region, features of the pixel critic, frozen ImageNet features)
     pixel, projected: weights of the two critics
@@ -39,6 +41,7 @@ class Recipe:
     steps: int = 12000
     batch: int = 16
     seed: int = 0
+    init: str = ""
     min_photos: int = 4
     widths: tuple[int, ...] = (32, 64, 128, 256, 256)
     embedding: int = 256
@@ -50,6 +53,7 @@ class Recipe:
     ema: float = 0.998
     own_share: float = 0.5
     mix_share: float = 0.2
+    spread_share: float = 0.5
     l1: float = 6.0
     ring: float = 6.0
     matching: float = 3.0
@@ -71,7 +75,7 @@ class Recipe:
         return asdict(self)
 
 
-_SHARES = ("own_share", "mix_share", "decay_from", "ema")
+_SHARES = ("own_share", "mix_share", "spread_share", "decay_from", "ema")
 _POSITIVE = ("steps", "batch", "embedding", "learning_rate", "grid_every", "save_every", "min_photos", "views")
 
 

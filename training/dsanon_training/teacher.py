@@ -52,10 +52,15 @@ class Teacher(nn.Module):
         self.network = OnnxNetwork(weights)
         self.register_buffer("prototypes", torch.zeros(0, 128))
 
-    def embed(self, pixels: Tensor, theta: Tensor) -> Tensor:
-        """Unit embeddings (n, 128) of (n, 3, s, s) in [-1, 1] after the alignment ``theta`` (n, 2, 3)."""
+    def embed(self, pixels: Tensor, theta: Tensor, detail: int = _SIDE) -> Tensor:
+        """Unit embeddings (n, 128) of (n, 3, s, s) in [-1, 1] after the alignment ``theta`` (n, 2, 3).
+
+        detail: pixels of the 112 that are told apart; with fewer the teacher is not to be cheated by fine patterns.
+        """
         grid = F.affine_grid(theta, [len(theta), 3, _SIDE, _SIDE], align_corners=False)
         face = F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+        if detail < _SIDE:
+            face = F.interpolate(F.adaptive_avg_pool2d(face, detail), size=(_SIDE, _SIDE), mode="bilinear")
         return F.normalize(self.network(imagenet(face)).float(), dim=1)
 
     def set_prototypes(self, embeddings: Tensor, identity: Tensor, identities: int) -> None:
