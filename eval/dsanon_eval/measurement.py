@@ -1,0 +1,69 @@
+"""What an audit measures: figures with their interval, and the curves behind them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The bound that a figure must keep: at most, or at least, ``bound``."""
+
+    kind: Literal["max", "min"]
+    bound: float
+
+    def passed(self, value: float) -> bool:
+        """Whether ``value`` keeps it; a figure that is not a number keeps none."""
+        return value <= self.bound if self.kind == "max" else value >= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One figure. A row of measurements.parquet and an entry of report.json.
+
+    name: what is measured (``recall_at_1``, ``tar_at_far``, ``leak_metadata`` …) · model: who measured it
+    control: what it was measured on: ``release``, ``original``, ``blur9`` …, ``chance``
+    ci95: 95 % interval, None where none is defined (a count) · n: how many trials stand behind it
+    paper: the figure of Maximov et al., CVPR 2020, in the same unit · gate: None where nothing depends on it
+    """
+
+    name: str
+    model: str
+    control: str
+    value: float
+    ci95: tuple[float, float] | None
+    n: int
+    paper: float | None = None
+    gate: Gate | None = None
+
+    @property
+    def passed(self) -> bool | None:
+        """None without a gate."""
+        return None if self.gate is None else self.gate.passed(self.value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry of report.json."""
+        row = asdict(self)
+        row["ci95"] = None if self.ci95 is None else list(self.ci95)
+        row["gate"] = None if self.gate is None else {self.gate.kind: self.gate.bound}
+        return row | {"passed": self.passed}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line of a figure: ROC, CMC, a distribution. Stored as figures/FIGURE.csv, a column each for x, y, low, high.
+
+    figure: the picture it belongs to (``roc_dlib``) · label: the line's name in its legend (``release``)
+    low, high: the 95 % band, () where there is none · log_x: whether x is best shown on a logarithmic axis
+    """
+
+    figure: str
+    label: str
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    log_x: bool = False
