@@ -121,14 +121,13 @@ def _owned(face: Region, person: Person) -> Region:
 
 
 def _head_region(person: Person, width: int, height: int) -> Region:
-    """Where the head may be; the silhouette with it where that is anywhere in the body."""
+    """Where the head may be; where that is a guess, what of the silhouette lies there."""
     box, body = head_box(person), extent(person)
     if body is not None and (box is None or not _visible(box, width, height)) and _visible(body, width, height):
         # the guess lies beyond the border although part of the person is visible: the top of that part
         box = head_box(Person(body=as_box(boxes.clip([body], width, height)[0])))
     box = box or (0.0, 0.0, float(width), float(height))
-    anywhere = person.head is None and body is not None and box[3] >= body[3]
-    silhouette = person.silhouette if anywhere else None
+    silhouette = person.silhouette if person.head is None else None
     return Region("face", box, person.subject, (), (), "annotation", 1.0, NO_FACE, silhouette)
 
 

@@ -12,6 +12,7 @@ from dsanon.methods.ciagan import Crop
 from dsanon.plan import Control
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.sample import Pixels, Region
+from dsanon.sources.silhouettes import from_mask
 
 STRENGTH = Strength(kernel=9, block=16)
 ONE = Control((0,), (1.0,))
@@ -113,3 +114,18 @@ def test_an_unknown_action_raises_and_boxes_outside_still_cover_a_pixel() -> Non
     assert footprint(Region("face", (900.0, 900, 950, 950)), 400, 300, soft=False).hard.sum() >= 1
     with pytest.raises(ValueError, match="control vector"):
         render([noise(8)], [[Treatment(replace(region(150, 150, 80)), "ciagan")]], STRENGTH, None)
+
+
+def test_a_guessed_head_is_what_of_the_silhouette_lies_in_its_box() -> None:
+    mask = np.zeros((300, 400), bool)
+    mask[20:280, 100:160] = True
+    head = Region("face", (90.0, 15.0, 170.0, 95.0), silhouette=from_mask(mask))
+    area = footprint(head, 400, 300, soft=False)
+    covered = np.zeros_like(mask)
+    covered[area.window] = area.hard
+    assert covered[20:95, 100:160].all()  # all of them that lies there, and some hair
+    assert covered[18, 130]
+    assert not covered[110:].any()
+    assert not covered[:, 180:].any()
+    elsewhere = Region("face", (300.0, 200.0, 340.0, 240.0), silhouette=from_mask(mask))  # an annotation that lies
+    assert footprint(elsewhere, 400, 300, soft=False).hard.sum() >= 40 * 40
