@@ -39,7 +39,7 @@ class RegionFinder:
         self.detectors, self.landmarker, self.regions, self.kept = detectors, landmarker, regions, kept
 
     def __call__(self, sample: Sample, pixels: Pixels) -> tuple[Region, ...]:
-        """Every region of ``pixels`` (h, w, 3): bodies first, then faces, small before large."""
+        """Every region of ``pixels`` (h, w, 3), in the order of :func:`ordered`."""
         height, width = pixels.shape[:2]
         candidates = unite([d for detector in self.detectors for d in detector(pixels)])
         faces = [self._face(pixels, candidate) for candidate in candidates]
@@ -160,8 +160,11 @@ def covered(face: Region, bodies: Sequence[Region]) -> bool:
 
 
 def ordered(regions: Sequence[Region]) -> list[Region]:
-    """Bodies first, then faces; small before large, ties by box: back to front, the same on every run."""
-    return sorted(regions, key=lambda r: (r.kind != "body", float(boxes.area([r.box])[0]), r.box))
+    """Bodies first, then what is covered, last the faces that are painted: a neighbour's cover must not hide them.
+
+    Small before large, ties by box: back to front, the same on every run.
+    """
+    return sorted(regions, key=lambda r: (r.kind != "body", not r.reason, float(boxes.area([r.box])[0]), r.box))
 
 
 def subject_of(sample: Sample, index: int, region: Region) -> str:

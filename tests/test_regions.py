@@ -135,6 +135,11 @@ def test_bodies_and_the_faces_that_no_body_covers() -> None:
     assert [r.kind for r in ordered(both)] == ["body", "face", "face"]
 
 
+def test_what_is_painted_comes_after_what_is_covered() -> None:
+    painted, covered = face(150, 75), Region("face", (0, 0, 400, 300), reason=NO_FACE)
+    assert ordered([painted, covered]) == [covered, painted]
+
+
 boxes = st.tuples(st.integers(-100, 450), st.integers(-100, 350), st.integers(1, 300), st.integers(1, 300)).map(
     lambda b: (float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3]))
 )
