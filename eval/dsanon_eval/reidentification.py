@@ -1,0 +1,99 @@
+"""Recall@1: is the nearest original of an anonymized face one of the same person?
+
+Nobody leaves the denominator. A face without an embedding (it could not be cropped) is a failure of the attack in the
+optimistic bound, a success in the pessimistic one; the figure itself is the pessimistic one where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dsanon_eval.intervals import share_of_people
+from dsanon_eval.measurement import Curve, Measurement
+
+Floats = npt.NDArray[np.float64]
+PAPER = {"original": 0.651, "blur9": 0.572, "blur17": 0.005, "pixelate8": 0.003, "pixelate16": 0.003, "release": 0.010}
+DEPTH = 20  # ranks of a CMC curve
+_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranks:
+    """The rank (0 is best) of the nearest right gallery face for each probe; -1: no embedding.
+
+    chance: the probability that a random gallery face is of the probe's person · people: of each probe
+    """
+
+    rank: npt.NDArray[np.int64]
+    chance: Floats
+    people: tuple[str, ...]
+
+
+def ranks(probes: npt.ArrayLike, gallery: npt.ArrayLike, people: Sequence[str], own: bool) -> Ranks:
+    """Rank every probe's person among the gallery of originals.
+
+    probes, gallery: (n, d), row i of both is the same face, NaN where there is none · people: (n,)
+    own: whether the probe's own photo stays in the gallery. Without it, a person's only photo is no probe.
+    """
+    p, g = np.asarray(probes, dtype=np.float32), np.asarray(gallery, dtype=np.float32)
+    who = np.unique(list(people), return_inverse=True)[1]
+    there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(g).all(axis=1))
+    g = np.where(there[:, None], g, 0)
+    squares = np.square(g).sum(axis=1)
+    counts = np.bincount(who, weights=there, minlength=who.max(initial=0) + 1)
+    mates = counts[who] - (0 if own else there)
+    asked = np.flatnonzero(mates > 0)
+    out = np.full(len(asked), -1)
+    for start in range(0, len(asked), _ROWS):
+        rows = asked[start : start + _ROWS]
+        usable: npt.NDArray[np.bool_] = np.asarray(np.isfinite(p[rows]).all(axis=1))
+        distance = squares[None] - 2 * np.where(usable[:, None], p[rows], 0) @ g.T
+        distance[:, ~there] = np.inf
+        if not own:
+            distance[np.arange(len(rows)), rows] = np.inf
+        right = who[None] == who[rows][:, None]
+        best = np.where(right, distance, np.inf).min(axis=1)
+        # a tie counts for the attacker only by chance: wrong faces at the same distance come first
+        before = (~right & np.isfinite(distance) & (distance <= best[:, None])).sum(axis=1)
+        out[start : start + len(rows)] = np.where(usable, before, -1)
+    size = there.sum() - (0 if own else there[asked])
+    return Ranks(out, mates[asked] / np.maximum(size, 1), tuple(people[int(i)] for i in asked))
+
+
+def measure(found: Ranks, name: str, model: str, control: str) -> list[Measurement]:
+    """Recall@1 with its interval over people; both bounds where some probes had no embedding; n: probes."""
+    n = len(found.rank)
+    if n == 0:
+        return []
+    missing = found.rank < 0
+    paper = PAPER.get(control) if name == "recall_at_1" else None
+    worst = (found.rank == 0) | missing
+    out = [Measurement(name, model, control, float(worst.mean()), share_of_people(worst, found.people), n, paper)]
+    if missing.any():
+        best = found.rank == 0
+        out.append(
+            Measurement(
+                f"{name}_optimistic", model, control, float(best.mean()), share_of_people(best, found.people), n
+            )
+        )
+    return out
+
+
+def chance(found: Ranks, name: str, model: str) -> list[Measurement]:
+    """What a blind guess would reach with the same probes and gallery: exact, so without an interval."""
+    return (
+        [Measurement(name, model, "chance", float(found.chance.mean()), None, len(found.rank))] if found.people else []
+    )
+
+
+def cmc(found: Ranks, model: str, control: str) -> Curve:
+    """Share of probes whose person is among the k nearest, for k from 1 to ``DEPTH``; missing ones count as found."""
+    y = [float((found.rank < k).mean()) if len(found.rank) else 0.0 for k in range(1, DEPTH + 1)]
+    bands = [share_of_people(found.rank < k, found.people) for k in range(1, DEPTH + 1)] if found.people else []
+    x = tuple(float(k) for k in range(1, DEPTH + 1))
+    low, high = tuple(b[0] for b in bands), tuple(b[1] for b in bands)
+    return Curve(f"cmc_{model.split()[0]}", control, "rank", "identification rate", x, tuple(y), low, high)
