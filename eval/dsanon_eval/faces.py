@@ -43,6 +43,11 @@ def points_of(region: Region) -> Transform:
     return np.array(region.landmarks, dtype=np.float64).reshape(68, 2)
 
 
+def place(region: Region) -> Box:
+    """Where the face is: the box of its landmarks, else the region's own."""
+    return place_of(region.landmarks) if region.landmarks else region.box
+
+
 def place_of(points: npt.ArrayLike) -> Box:
     """The box of 68 landmarks, from brows to chin: about the square that dlib's HOG detector reports."""
     p = np.asarray(points, dtype=np.float64).reshape(68, 2)

@@ -31,7 +31,7 @@ from dsanon.sources.lfw import parse_pairs
 from dsanon_eval import control as identity_control
 from dsanon_eval import detection, frechet, lfw_protocol, recognisers, reidentification
 from dsanon_eval.cache import Cache
-from dsanon_eval.faces import control, place_of, points_of
+from dsanon_eval.faces import control, place
 from dsanon_eval.known_faces import KnownFace, celeba_test_samples, find, lfw_samples
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.observation import Instruments, Observation, Suite, fingerprint, picture_key
@@ -190,7 +190,7 @@ def _looks(
 ) -> list[Measurement]:
     """Detection and Fréchet distances of all that was observed of ``faces``."""
     who = [face.person for face in faces]
-    places = [place_of(points_of(face.region)) for face in faces]
+    places = [place(face.region) for face in faces]
     out = []
     for detector in bench.detectors:
         before = [o.found(detector, p) for o, p in zip(seen["original"], places, strict=True)]

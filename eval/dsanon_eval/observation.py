@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.sample import Box, Pixels, Region
 from dsanon_eval.detection import best_at, squares
-from dsanon_eval.faces import place_of, points_of
+from dsanon_eval.faces import place, points_of
 from dsanon_eval.recognisers import Recogniser, open_recogniser
 
 VERSION = 1  # raise it when an instrument or a crop changes
@@ -43,7 +43,7 @@ class Observation:
     """Of a picture with r regions; the rows of regions without landmarks are NaN.
 
     squares: detector → (m, 4) landmark squares of every face it finds · embeddings: recogniser → (r, length)
-    landmarks: (r, 136) found again in this picture, NaN where no detector finds the face
+    landmarks: (r, 136) found again in this picture; where no detector finds the face, at its place
     face_features, image_features: (r, 320) and (1, 320), () where not asked for
     """
 
@@ -84,7 +84,6 @@ class Instruments:
     """Everything that looks at pictures, loaded once a process."""
 
     def __init__(self, suite: Suite) -> None:
-        self.suite = suite
         self.detectors: list[Detector] = open_detectors(",".join(suite.detectors)) if suite.detectors else []
         self.recognisers: list[Recogniser] = [open_recogniser(name) for name in suite.recognisers]
         self._features: Any = None
@@ -104,20 +103,21 @@ class Instruments:
             there = [(i, p) for i, p in enumerate(points) if p is not None]
             rows[[i for i, _ in there]] = recogniser.embed([recogniser.chip(pixels, p) for _, p in there])
             embeddings[recogniser.name] = rows
-        return Observation(seen, embeddings, self._again(pixels, points, seen), *self._looks(pixels, regions))
+        again = self._again(pixels, [place(region) for region in regions], seen)
+        return Observation(seen, embeddings, again, *self._looks(pixels, regions))
 
-    def _again(self, pixels: Pixels, points: Sequence[Any], seen: dict[str, Any]) -> Floats:
-        """Landmarks found without the original's, from the first detector's square that is at the place."""
-        rows = np.full((len(points), 136), np.nan, np.float32)
-        if self._landmarker is None:
-            return rows
-        for i, p in enumerate(points):
-            for found in seen.values() if p is not None else ():
-                best = best_at(found, place_of(p))
-                if best >= 0:
+    def _again(self, pixels: Pixels, places: Sequence[Box], seen: dict[str, Any]) -> Floats:
+        """Landmarks of this picture, in the square of the first detector that finds the face, else at its place."""
+        rows = np.full((len(places), 136), np.nan, np.float32)
+        for i, where in enumerate(places if self._landmarker else ()):
+            square = where
+            for found in seen.values():
+                if (best := best_at(found, where)) >= 0:
                     x0, y0, x1, y1 = (float(v) for v in found[best])
-                    rows[i] = self._landmarker(pixels, (x0, y0, x1, y1)).ravel()
+                    square = (x0, y0, x1, y1)
                     break
+            assert self._landmarker is not None
+            rows[i] = self._landmarker(pixels, square).ravel()
         return rows
 
     def _looks(self, pixels: Pixels, regions: Sequence[Region]) -> tuple[Floats, Floats]:
@@ -129,10 +129,6 @@ class Instruments:
         if crops:
             rows[there] = self._features(crops)
         return rows, np.asarray(self._features([pixels]), dtype=np.float32)
-
-    def fingerprint(self) -> str:
-        """A digest of all that the result depends on besides the picture."""
-        return fingerprint(self.suite)
 
 
 def fingerprint(suite: Suite) -> str:
@@ -149,9 +145,3 @@ def picture_key(sha256: str, kind: str, regions: Sequence[Region], instruments: 
     for region in regions:
         digest.update(np.array([*region.box, *region.landmarks, *region.transform], dtype="<f8").tobytes() + b"\0")
     return digest.hexdigest()
-
-
-def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """``items`` in runs of ``size``."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

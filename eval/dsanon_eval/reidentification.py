@@ -33,35 +33,48 @@ class Ranks:
     people: tuple[str, ...]
 
 
-def ranks(probes: npt.ArrayLike, gallery: npt.ArrayLike, people: Sequence[str], own: bool) -> Ranks:
+def ranks(
+    probes: npt.ArrayLike,
+    gallery: npt.ArrayLike,
+    people: Sequence[str],
+    own: bool,
+    apart: Sequence[str] | None = None,
+    asked: npt.ArrayLike | None = None,
+) -> Ranks:
     """Rank every probe's person among the gallery of originals.
 
     probes, gallery: (n, d), row i of both is the same face, NaN where there is none · people: (n,)
     own: whether the probe's own photo stays in the gallery. Without it, a person's only photo is no probe.
+    apart: (n,) groups; a probe is compared with the faces of other groups only
+    asked: (n,) which rows are probes at all; by default every one. Never a way to leave out a face that is missing
     """
     p, g = np.asarray(probes, dtype=np.float32), np.asarray(gallery, dtype=np.float32)
     who = np.unique(list(people), return_inverse=True)[1]
+    group = np.arange(len(who)) if apart is None else np.unique(list(apart), return_inverse=True)[1]
     there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(g).all(axis=1))
-    g = np.where(there[:, None], g, 0)
+    usable: npt.NDArray[np.bool_] = np.asarray(np.isfinite(p).all(axis=1))
+    g, p = np.where(there[:, None], g, 0), np.where(usable[:, None], p, 0)
     squares = np.square(g).sum(axis=1)
-    counts = np.bincount(who, weights=there, minlength=who.max(initial=0) + 1)
-    mates = counts[who] - (0 if own else there)
-    asked = np.flatnonzero(mates > 0)
-    out = np.full(len(asked), -1)
-    for start in range(0, len(asked), _ROWS):
-        rows = asked[start : start + _ROWS]
-        usable: npt.NDArray[np.bool_] = np.asarray(np.isfinite(p[rows]).all(axis=1))
-        distance = squares[None] - 2 * np.where(usable[:, None], p[rows], 0) @ g.T
-        distance[:, ~there] = np.inf
+    probe = np.ones(len(who), np.bool_) if asked is None else np.asarray(asked, dtype=np.bool_)
+    rank, chances, whom = [], [], []
+    for start in range(0, len(who), _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(who)))
+        open_to = np.broadcast_to(there, (len(rows), len(who))).copy()
         if not own:
-            distance[np.arange(len(rows)), rows] = np.inf
-        right = who[None] == who[rows][:, None]
+            open_to &= group[None] != group[rows][:, None]
+        right = open_to & (who[None] == who[rows][:, None])
+        mates = right.sum(axis=1)
+        distance = squares[None] - 2 * p[rows] @ g.T
         best = np.where(right, distance, np.inf).min(axis=1)
-        # a tie counts for the attacker only by chance: wrong faces at the same distance come first
-        before = (~right & np.isfinite(distance) & (distance <= best[:, None])).sum(axis=1)
-        out[start : start + len(rows)] = np.where(usable, before, -1)
-    size = there.sum() - (0 if own else there[asked])
-    return Ranks(out, mates[asked] / np.maximum(size, 1), tuple(people[int(i)] for i in asked))
+        # a tie is no success: wrong faces at the same distance come first
+        before = (open_to & ~right & (distance <= best[:, None])).sum(axis=1)
+        known = (mates > 0) & probe[rows]
+        rank.append(np.where(usable[rows], before, -1)[known])
+        chances.append((mates / np.maximum(open_to.sum(axis=1), 1))[known])
+        whom += rows[known].tolist()
+    if not whom:
+        return Ranks(np.zeros(0, np.int64), np.zeros(0), ())
+    return Ranks(np.concatenate(rank), np.concatenate(chances), tuple(people[i] for i in whom))
 
 
 def measure(found: Ranks, name: str, model: str, control: str) -> list[Measurement]:
