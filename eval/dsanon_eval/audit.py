@@ -67,6 +67,10 @@ SUITES = {
     "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, ()),
     "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod",)),
 }
+UNMAPPED = (
+    "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
+    "original is known: re-identification, verification, landmarks, controls and distances were not measured"
+)
 FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
 
 
@@ -142,6 +146,11 @@ def look(case: Case, plan: Plan, workers: int) -> tuple[Gathered, list[str]]:
     from dsanon_eval.observation import FEATURES
 
     fast, notes = detection.usable(FAST_DETECTORS)
+    if not case.mapped:
+        notes.append(UNMAPPED)
+        bare = Suite(tuple(fast))
+        chosen = pick(case, plan.faces, plan.each)
+        return _seen(case, chosen, lambda _: (("release", bare),), workers), notes
     slow, more = detection.usable(plan.slow)
     attackers, third = recognisers.usable(tuple(recognisers.RECOGNISERS))
     features, fourth = recognisers.usable((FEATURES,))
@@ -161,10 +170,13 @@ def look(case: Case, plan: Plan, workers: int) -> tuple[Gathered, list[str]]:
             pictures += [(name, Suite(tuple(slow))) for name in ("original", "release") if slow]
         return tuple(pictures)
 
-    with Cache(case.paths.audit) as cache:
-        scenes = ((scene, looks(scene)) for scene in case.scenes(chosen))
-        seen = observe(scenes, len(chosen), case.source, case.paths.release / "data", workers, cache)
-        return gather(seen), notes
+    return _seen(case, chosen, looks, workers), notes
+
+
+def _seen(case: Case, chosen: set[str], looks: Callable[[Scene], tuple[Look, ...]], workers: int) -> Gathered:
+    scenes = ((scene, looks(scene)) for scene in case.scenes(chosen))
+    with Cache(case.paths.audit if case.mapped else None) as cache:
+        return gather(observe(scenes, len(chosen), case.source, case.paths.release / "data", workers, cache))
 
 
 def measure(case: Case, gathered: Gathered) -> tuple[list[Measurement], list[Curve], list[str]]:
@@ -174,6 +186,10 @@ def measure(case: Case, gathered: Gathered) -> tuple[list[Measurement], list[Cur
     figures: list[Measurement] = []
     curves: list[Curve] = []
     notes: list[str] = []
+    if not case.mapped:
+        for detector, found in gathered.pictures["release"].found.items():
+            figures += detection.seen(detector, found, gathered.people)
+        return figures, curves, notes
     if not any(face.labelled for face in gathered.faces):
         notes.append("the source does not say who is who: every face counts as a person of its own")
     original = gathered.pictures["original"]

@@ -18,13 +18,17 @@ FILE = "observations.sqlite"
 
 
 class Cache:
-    """Key → bytes, in one SQLite file. Only one process writes; what was put survives a kill."""
+    """Key → bytes, in one SQLite file. Only one process writes; what was put survives a kill.
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / FILE
+    folder: None remembers for this run only.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        path = Path(":memory:") if folder is None else folder / FILE
         try:
-            folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE))
+            if folder is not None:
+                folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE))
             self._connection = sqlite3.connect(path)
             self._connection.execute("CREATE TABLE IF NOT EXISTS seen (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
         except (OSError, sqlite3.Error) as error:

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from dsanon.durable import read_json
 from dsanon.errors import ReleaseError, UsageError
+from dsanon.key import tombstone
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
-from dsanon.private_map import open_map
+from dsanon.private_map import IDENTITY_MAP, open_map
 from dsanon.sample import Region, Status
 
 _SCENES_AT_ONCE = 1024  # rows that are turned into Python objects together
@@ -41,7 +42,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One sample and its faces. source_file: below SOURCE · release_file: below data/ · hashes of both files."""
+    """One sample and its faces. release_file: below data/ · source_file: below SOURCE, '' where no map tells it."""
 
     sample: str
     source_file: str
@@ -53,12 +54,16 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """A release that is audited. about: its release.json · rows: a row a face, sorted by sample, without those kept."""
+    """A release that is audited. about: its release.json · rows: a row a face, sorted by sample, without those kept.
+
+    mapped: whether the private map is here; without it nothing is known of the originals.
+    """
 
     paths: ReleasePaths
     source: Path
     about: dict[str, Any]
     rows: pa.Table
+    mapped: bool
 
     @property
     def dataset(self) -> str:
@@ -90,7 +95,10 @@ class Case:
 
 
 def open_case(release: Path, source: Path, private: Path | None = None, key: Path | None = None) -> Case:
-    """Join manifest and map. Raises UsageError, ReleaseError and KeyFileError, each with what to do."""
+    """Join manifest and map; without a map (the key destroyed, no private side here) the manifest alone.
+
+    Raises UsageError, ReleaseError and KeyFileError, each with what to do.
+    """
     paths = ReleasePaths.of(None, release, private, key)
     about = read_json(paths.release / "release.json")
     if not isinstance(about, dict):
@@ -98,11 +106,11 @@ def open_case(release: Path, source: Path, private: Path | None = None, key: Pat
     if not source.exists():
         raise UsageError(f"--source {source} does not exist: name the SOURCE that the release was made from")
     manifest = read_rows(paths.release / "manifest.parquet")
-    manifest = manifest.filter(
-        pc.and_(pc.is_valid(manifest["region"]), pc.not_equal(manifest["status"], "quarantined"))
-    )
+    released = pc.and_(pc.is_valid(manifest["region"]), pc.not_equal(manifest["status"], "quarantined"))
     order = [("sample", "ascending"), ("region", "ascending")]
-    manifest, known = manifest.sort_by(order), open_map(paths, key).sort_by(order)
+    manifest = manifest.filter(released).sort_by(order)
+    gone = tombstone(paths.key).exists() or not (paths.private.is_dir() or private or key)
+    known = _unknown(manifest) if gone else open_map(paths, key).sort_by(order)
     for column in ("sample", "region", "subject"):
         if manifest[column].to_pylist() != known[column].to_pylist():
             raise ReleaseError(
@@ -112,7 +120,15 @@ def open_case(release: Path, source: Path, private: Path | None = None, key: Pat
     for column in ("file", "kind", "box", "status", "output_sha256"):
         known = known.append_column(column, manifest[column])
     faces = pc.and_(pc.equal(known["kind"], "face"), pc.not_equal(known["status"], "kept"))
-    return Case(paths, source.absolute(), about, known.filter(faces).combine_chunks())
+    return Case(paths, source.absolute(), about, known.filter(faces).combine_chunks(), mapped=not gone)
+
+
+def _unknown(manifest: pa.Table) -> pa.Table:
+    """A map of nobody, for the rows of a manifest."""
+    nothing = {field.name: pa.nulls(manifest.num_rows, field.type) for field in IDENTITY_MAP}
+    for name in ("sample", "region", "subject", "scope"):
+        nothing[name] = manifest[name]
+    return pa.table(nothing, schema=IDENTITY_MAP)
 
 
 def pick(case: Case, budget: int, each: int) -> set[str]:
@@ -153,8 +169,8 @@ def _scene(rows: list[dict[str, Any]]) -> Scene:
     first = rows[0]
     return Scene(
         first["sample"],
-        first["source_file"],
-        first["source_sha256"],
+        first["source_file"] or "",
+        first["source_sha256"] or "",
         first["file"],
         first["output_sha256"],
         tuple(_face(row) for row in rows),

@@ -56,6 +56,13 @@ def usable(names: Sequence[str] = tuple(DETECTORS)) -> tuple[list[str], list[str
     return here, notes
 
 
+def seen(detector: str, found: npt.ArrayLike, people: Sequence[str]) -> list[Measurement]:
+    """The share of released faces that a detector finds; all that can be said where no original is known."""
+    hits = np.asarray(found, dtype=bool)
+    interval = share_of_people(hits, people)
+    return [Measurement("face_seen_rate", detector, "release", float(hits.mean()), interval, hits.size)]
+
+
 def measure(
     detector: str, control: str, original: npt.ArrayLike, again: npt.ArrayLike, people: Sequence[str]
 ) -> list[Measurement]:

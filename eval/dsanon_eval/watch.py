@@ -49,16 +49,15 @@ class Watcher:
     def __call__(self, task: Task) -> list[bytes]:
         """The encoded observations of ``task.looks``, in order."""
         scene, regions = task.scene, [face.region for face in task.scene.faces]
-        original = _read(task.source, scene.source_file)
-        made: dict[str, Pixels] = {"original": original}
+        made: dict[str, Pixels] = {}
         out = []
         for kind, suite in task.looks:
-            if kind not in made:
-                made[kind] = (
-                    _read(task.data, scene.release_file) if kind == "release" else control(original, regions, kind)
-                )
-                if made[kind].shape != original.shape:
-                    raise ReleaseError(f"{scene.release_file} has another size than its original: it was altered")
+            if kind == "release" and kind not in made:
+                made[kind] = _read(task.data, scene.release_file)
+            elif kind not in made:
+                if "original" not in made:
+                    made["original"] = _read(task.source, scene.source_file)
+                made[kind] = made["original"] if kind == "original" else control(made["original"], regions, kind)
             if suite not in self._opened:
                 self._opened[suite] = Instruments(suite)
             out.append(self._opened[suite].observe(made[kind], regions).encode())
@@ -105,7 +104,7 @@ def _remembered(
     scene: Scene, looks: Iterable[Look], source: Path, data: Path, cache: Cache, marks: dict[Suite, str]
 ) -> tuple[dict[Look, Observation], dict[Look, str]]:
     """What the cache has of the scene, and the keys of the rest; the files must be the very ones of the release."""
-    if _sha256(source, scene.source_file) != scene.source_sha256:
+    if scene.source_file and _sha256(source, scene.source_file) != scene.source_sha256:
         raise UsageError(
             f"{scene.source_file} is not in {source}, or not as it was: name the SOURCE the release was made from"
         )
