@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dsanon.align import Transform, similarity, warp
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.sample import Box, Pixels, Region
-from dsanon.shapes import five_of
+from dsanon.shapes import Predictor, five_of
 
 # control → what dsanon's own rendering does for it; blackout is one flat colour, so what it leaks is outside the face
 CONTROLS: dict[str, tuple[Action, Strength]] = {
@@ -26,6 +26,7 @@ CONTROLS: dict[str, tuple[Action, Strength]] = {
     "pixelate16": ("pixelate", Strength(9, 16)),
 }
 
+_FACE_IN_BOX = 0.7  # the box of a face that cannot be aligned is enlarged to cover forehead, ears and chin
 # ArcFace's five points (eyes, nose, mouth corners) on 112 × 112
 _ARCFACE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -38,9 +39,17 @@ def control(photo: Pixels, regions: Sequence[Region], name: str) -> Pixels:
     return render([photo], [[Treatment(region, action) for region in regions]], strength, None)[0]
 
 
-def points_of(region: Region) -> Transform:
-    """(68, 2) source pixels. Raises ValueError for a region without landmarks."""
-    return np.array(region.landmarks, dtype=np.float64).reshape(68, 2)
+def points_of(region: Region, original: Pixels, predictor: Predictor) -> Transform:
+    """(68, 2) source pixels: the region's, else what ``predictor`` makes of the original in its box.
+
+    A face that could not be aligned was covered as it is; but an attacker crops it all the same, as well as he can.
+    """
+    if region.landmarks:
+        return np.array(region.landmarks, dtype=np.float64).reshape(68, 2)
+    x0, y0, x1, y1 = region.box
+    half = _FACE_IN_BOX / 2 * float(np.sqrt((x1 - x0) * (y1 - y0)))
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return np.asarray(predictor(original, (x - half, y - half, x + half, y + half)), dtype=np.float64)
 
 
 def place(region: Region) -> Box:

@@ -67,7 +67,8 @@ class Bench:
             return Observation.decode(stored)
         if suite not in self._opened:
             self._opened[suite] = Instruments(suite)
-        seen = self._opened[suite].observe(make(), [face.region])
+        points = np.array(face.region.landmarks).reshape(1, 68, 2)
+        seen = self._opened[suite].observe(make(), [face.region], list(points))
         self.cache.put(key, seen.encode())
         return seen
 

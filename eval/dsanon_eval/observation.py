@@ -20,12 +20,13 @@ from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.sample import Box, Pixels, Region
 from dsanon_eval.detection import best_at, squares
-from dsanon_eval.faces import place, points_of
+from dsanon_eval.faces import place
 from dsanon_eval.recognisers import Recogniser, open_recogniser
 
 VERSION = 1  # raise it when an instrument or a crop changes
 FEATURES = "mobilenet_v2"
 Floats = npt.NDArray[np.float32]
+Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,11 @@ class Suite:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """Of a picture with r regions; the rows of regions without landmarks are NaN.
+    """Of a picture with r regions.
 
     squares: detector → (m, 4) landmark squares of every face it finds · embeddings: recogniser → (r, length)
     landmarks: (r, 136) found again in this picture; where no detector finds the face, at its place
-    face_features, image_features: (r, 320) and (1, 320), () where not asked for
+    face_features, image_features: (r, 320), NaN for a face that cannot be aligned, and (1, 320); () if not asked for
     """
 
     squares: dict[str, npt.NDArray[np.float64]]
@@ -93,16 +94,10 @@ class Instruments:
             self._features = Features()
         self._landmarker = Landmarker(store.path("landmarks68")) if suite.landmarks else None
 
-    def observe(self, pixels: Pixels, regions: Sequence[Region]) -> Observation:
-        """Look at one picture whose original has ``regions``."""
-        points = [points_of(region) if region.landmarks else None for region in regions]
+    def observe(self, pixels: Pixels, regions: Sequence[Region], points: Sequence[Points]) -> Observation:
+        """Look at one picture whose original has ``regions``, with the faces' (68, 2) ``points`` in the original."""
         seen = {detector.name: squares(detector(pixels)) for detector in self.detectors}
-        embeddings = {}
-        for recogniser in self.recognisers:
-            rows = np.full((len(regions), recogniser.length), np.nan, np.float32)
-            there = [(i, p) for i, p in enumerate(points) if p is not None]
-            rows[[i for i, _ in there]] = recogniser.embed([recogniser.chip(pixels, p) for _, p in there])
-            embeddings[recogniser.name] = rows
+        embeddings = {r.name: r.embed([r.chip(pixels, p) for p in points]) for r in self.recognisers}
         again = self._again(pixels, [place(region) for region in regions], seen)
         return Observation(seen, embeddings, again, *self._looks(pixels, regions))
 

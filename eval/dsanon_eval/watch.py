@@ -13,11 +13,13 @@ from pathlib import Path
 
 from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.images import read_photo, safe_path
+from dsanon.landmarks import Landmarker
+from dsanon.models import store
 from dsanon.progress import Progress
 from dsanon.sample import Photo, Pixels, Sample
 from dsanon_eval.cache import Cache
 from dsanon_eval.case import Scene
-from dsanon_eval.faces import control
+from dsanon_eval.faces import control, points_of
 from dsanon_eval.observation import Instruments, Observation, Suite, fingerprint, picture_key
 
 Look = tuple[str, Suite]  # original, release or a control, and by which instruments
@@ -45,6 +47,7 @@ class Watcher:
         torch.set_flush_denormal(True)
         cv2.setNumThreads(1)
         self._opened: dict[Suite, Instruments] = {}
+        self._predictor = Landmarker(store.path("landmarks68"))
 
     def __call__(self, task: Task) -> list[bytes]:
         """The encoded observations of ``task.looks``, in order."""
@@ -52,15 +55,16 @@ class Watcher:
         made: dict[str, Pixels] = {}
         out = []
         for kind, suite in task.looks:
+            if scene.source_file and "original" not in made:
+                made["original"] = _read(task.source, scene.source_file)
             if kind == "release" and kind not in made:
                 made[kind] = _read(task.data, scene.release_file)
             elif kind not in made:
-                if "original" not in made:
-                    made["original"] = _read(task.source, scene.source_file)
-                made[kind] = made["original"] if kind == "original" else control(made["original"], regions, kind)
+                made[kind] = control(made["original"], regions, kind)
             if suite not in self._opened:
                 self._opened[suite] = Instruments(suite)
-            out.append(self._opened[suite].observe(made[kind], regions).encode())
+            points = [points_of(r, made["original"], self._predictor) for r in regions] if suite.recognisers else []
+            out.append(self._opened[suite].observe(made[kind], regions, points).encode())
         return out
 
 
