@@ -149,11 +149,14 @@ def pick(case: Case, budget: int, each: int) -> set[str]:
     turns = sorted(photos, key=_digest)
     several, single = ([p for p in turns if (len(set(photos[p])) > 1) == many] for many in (True, False))
     chosen: set[str] = set()
+    count = 0
     for group, share in ((several, 0.75), (single, 1.0), (several, 1.0)):
         for person in group:
-            if sum(faces[sample] for sample in chosen) >= share * budget:
+            if count >= share * budget:
                 break
-            chosen |= set(sorted(set(photos[person]), key=_digest)[:each])
+            more = set(sorted(set(photos[person]), key=_digest)[:each]) - chosen
+            count += sum(faces[sample] for sample in more)
+            chosen |= more
     return chosen
 
 

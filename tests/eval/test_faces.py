@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.faces import CONTROLS, arcface_chip, control, dlib_chip, place, square_chip
+from dsanon_eval.faces import CONTROLS, arcface_chip, control, dlib_chip, place, points_of, square_chip
 from faces import drawn_landmarks
 
 from dsanon.align import face_transform
@@ -72,3 +72,19 @@ def test_controls_replace_the_face_and_nothing_far_from_it() -> None:
 def test_a_face_without_landmarks_is_where_its_box_is() -> None:
     assert place(Region("face", (1, 2, 3, 4))) == (1, 2, 3, 4)
     assert place(region()) == pytest.approx((*POINTS.min(0), *POINTS.max(0)))
+
+
+def test_a_face_that_cannot_be_aligned_is_still_cropped_from_the_original() -> None:
+    asked = []
+
+    def predictor(pixels: np.ndarray, square: tuple[float, float, float, float]) -> np.ndarray:
+        asked.append(square)
+        return POINTS
+
+    found = points_of(Region("face", (100, 50, 200, 250)), dotted(), predictor)
+    assert found.shape == (68, 2)
+    (square,) = asked
+    assert ((square[0] + square[2]) / 2, (square[1] + square[3]) / 2) == pytest.approx((150, 150))
+    assert square[2] - square[0] == pytest.approx(square[3] - square[1]) == pytest.approx(0.7 * 20_000**0.5)
+    assert points_of(region(), dotted(), predictor) == pytest.approx(POINTS)
+    assert len(asked) == 1

@@ -54,3 +54,10 @@ def test_the_floor_is_measured_as_the_rest_is() -> None:
     assert 0 < floor.value < 0.5
     assert moved.value == pytest.approx(floor.value + 16, rel=0.2)
     assert floor.n < 210
+
+
+def test_what_few_rows_cannot_tell_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    few = measure("face", "blur9", rng.normal(size=(8, 4)), rng.normal(size=(8, 4)), ["a", "a", "b", "b"] * 2)
+    assert all(np.isfinite(m.value) for m in few)
+    assert measure("face", "blur9", few_rows := rng.normal(size=(3, 4)), few_rows, ["a", "a", "b"]) == []
