@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dsanon.errors import UsageError
 from dsanon_eval.measurement import Gate, Measurement
@@ -17,14 +17,18 @@ _KEYS = {"name", "model", "control", "datasets", "max", "min", "chance", "requir
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of the file. kind: max, min or chance (times what guessing reaches)."""
+    """One entry of the file. kind: max or min · bound: of it, if any · chance: times what guessing reaches, if any
+
+    Of a rule with both the laxer counts: among five faces a guess is right once in five.
+    """
 
     name: str
     model: str
     control: str
     datasets: tuple[str, ...]
-    kind: str
-    bound: float
+    kind: Literal["max", "min"]
+    bound: float | None
+    chance: float | None
     required: bool
 
     def of(self, figure: Measurement) -> bool:
@@ -76,9 +80,10 @@ def failures(figures: Sequence[Measurement]) -> list[str]:
 
 
 def _gate(rule: Rule, luck: float | None) -> Gate | None:
-    if rule.kind == "chance":
-        return None if luck is None else Gate("max", rule.bound * luck)
-    return Gate("min" if rule.kind == "min" else "max", rule.bound)
+    """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none."""
+    lucky = None if rule.chance is None or luck is None else rule.chance * luck
+    bounds = [bound for bound in (rule.bound, lucky) if bound is not None]
+    return Gate(rule.kind, max(bounds)) if bounds else None
 
 
 def _rule(path: Path, number: int, entry: Any) -> Rule:
@@ -90,11 +95,13 @@ def _rule(path: Path, number: int, entry: Any) -> Rule:
             f"{where} ({entry['name']}): {unknown[0]!r} is unknown: choose from {', '.join(sorted(_KEYS))}"
         )
     bounds = [kind for kind in ("max", "min", "chance") if kind in entry]
-    if len(bounds) != 1:
-        raise UsageError(f"{where} ({entry['name']}): found {len(bounds)} bounds, expected one of max, min and chance")
-    bound, datasets = entry[bounds[0]], entry.get("datasets", [])
-    if isinstance(bound, bool) or not isinstance(bound, int | float):
-        raise UsageError(f"{where} ({entry['name']}): {bounds[0]} = {bound!r}: expected a number")
+    if bounds not in (["max"], ["min"], ["chance"], ["max", "chance"]):
+        found = " and ".join(bounds) or "no bound"
+        raise UsageError(f"{where} ({entry['name']}): found {found}, expected max, min, chance, or max and chance")
+    for kind in bounds:
+        if isinstance(entry[kind], bool) or not isinstance(entry[kind], int | float):
+            raise UsageError(f"{where} ({entry['name']}): {kind} = {entry[kind]!r}: expected a number")
+    datasets = entry.get("datasets", [])
     if not isinstance(datasets, list):
         raise UsageError(f"{where} ({entry['name']}): datasets = {datasets!r}: expected a list of names")
     return Rule(
@@ -102,7 +109,8 @@ def _rule(path: Path, number: int, entry: Any) -> Rule:
         str(entry.get("model", "")),
         str(entry.get("control", "release")),
         tuple(map(str, datasets)),
-        bounds[0],
-        float(bound),
+        "min" if "min" in entry else "max",
+        next((float(entry[kind]) for kind in ("max", "min") if kind in entry), None),
+        float(entry["chance"]) if "chance" in entry else None,
         bool(entry.get("required", False)),
     )

@@ -41,6 +41,16 @@ def test_a_bound_by_chance_takes_the_chance_of_the_same_probes(tmp_path: Path) -
     assert [f.passed for f in gated] == [True, False, None, None]
 
 
+def test_of_max_and_chance_the_laxer_counts(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0')
+    for luck, bound in ((0.2, 0.6), (0.001, 0.05)):
+        gated, _ = gates.apply(mine, [figure("x", 0.1), figure("x", luck, control="chance")])
+        assert gated[0].gate is not None
+        assert gated[0].gate.bound == pytest.approx(bound)
+    gated, _ = gates.apply(mine, [figure("x", 0.1)])
+    assert gated[0].passed is False  # without a chance the bound stands
+
+
 def test_a_required_figure_that_was_not_measured_fails(tmp_path: Path) -> None:
     text = '[[gate]]\nname = "recall_at_1"\nmax = 0.1\nrequired = true\n[[gate]]\nname = "kid"\nmax = 1'
     _, missing = gates.apply(rules(tmp_path, text), [])
@@ -72,7 +82,7 @@ def test_the_gates_that_ship_ask_no_model_that_guided_training() -> None:
         ("gate = 1", "expected at least one"),
         ("[[gate", "cannot be read"),
         ("[[gate]]\nmax = 1", "gate 1: expected a table with the name"),
-        ('[[gate]]\nname = "x"\nmax = 1\nmin = 0', "found 2 bounds"),
+        ('[[gate]]\nname = "x"\nmax = 1\nmin = 0', "found max and min"),
         ('[[gate]]\nname = "x"\nmax = "1"', "expected a number"),
         ('[[gate]]\nname = "x"\nmax = 1\nmodell = "y"', "'modell' is unknown"),
         ('[[gate]]\nname = "x"\nmax = 1\ndatasets = "lfw"', "expected a list"),
