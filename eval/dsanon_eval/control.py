@@ -46,7 +46,8 @@ def trials(people: Sequence[str], vectors: Sequence[int], each: int, seed: int =
         deck = rng.permutation(deck).tolist()[: 2 * each]  # few, so that each is seen under many vectors
         for turn, vector in enumerate(vectors):
             count = min(each, len(deck))
-            out += [Trial(deck[(turn * count + k) % len(deck)], int(vector), probe) for k in range(count)]
+            start = turn * max(1, count // 2)
+            out += [Trial(deck[(start + k) % len(deck)], int(vector), probe) for k in range(count)]
     return out
 
 

@@ -22,6 +22,7 @@ from dsanon.durable import write_json
 from dsanon.errors import DsanonError, UsageError
 from dsanon.methods.ciagan import Painter
 from dsanon.models import store
+from dsanon.models.weights import read_card
 from dsanon.naming import Names
 from dsanon.plan import Control, assign
 from dsanon.progress import Progress
@@ -108,7 +109,7 @@ def measure(
     """All figures, as the object that is written. Raises UsageError where DATA lacks the datasets."""
     began = time.perf_counter()
     bench = Bench(weights, cache)
-    identities = bench.painter.generator.config.identities
+    identities = read_card(weights).config.identities
     measurements: list[Measurement] = []
     celeba: list[KnownFace] = []
     lfw: list[KnownFace] = []
