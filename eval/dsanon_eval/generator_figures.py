@@ -32,6 +32,7 @@ from dsanon.sources.lfw import parse_pairs
 from dsanon_eval import control as identity_control
 from dsanon_eval import detection, frechet, lfw_protocol, recognisers, reidentification
 from dsanon_eval.cache import Cache
+from dsanon_eval.code import PAINTING, digest
 from dsanon_eval.faces import control, place
 from dsanon_eval.known_faces import KnownFace, celeba_test_samples, find, lfw_samples
 from dsanon_eval.measurement import Measurement
@@ -61,18 +62,6 @@ class Bench:
         plan = [Treatment(face.region, "ciagan", vector)]
         return render([face.pixels()], [plan], Strength(9, 16), self.painter)[0]
 
-    def observe(self, face: KnownFace, kind: str, suite: Suite, make: Callable[[], Pixels]) -> Observation:
-        """What the suite sees in the picture ``kind`` of the face, which ``make`` makes if need be."""
-        key = picture_key(face.sha256, kind, [face.region], fingerprint(suite))
-        if (stored := self.cache.get(key)) is not None:
-            return Observation.decode(stored)
-        if suite not in self._opened:
-            self._opened[suite] = Instruments(suite)
-        points = np.array(face.region.landmarks).reshape(1, 68, 2)
-        seen = self._opened[suite].observe(make(), [face.region], list(points))
-        self.cache.put(key, seen.encode())
-        return seen
-
     def originals(self, faces: Sequence[KnownFace]) -> list[Observation]:
         """Every face as it was."""
         return self._all("original", [(f, "original", f.pixels) for f in faces], self.suite(True))
@@ -87,20 +76,33 @@ class Bench:
 
     def painted(self, faces: Sequence[tuple[KnownFace, Control]], suite: Suite) -> list[Observation]:
         """Every face under its vector."""
-        jobs = [(f, f"{self.weights} {vector}", partial(self.paint, f, vector)) for f, vector in faces]
+        made_by = f"{self.weights} {digest(*PAINTING)}"
+        jobs = [(f, f"{made_by} {vector}", partial(self.paint, f, vector)) for f, vector in faces]
         return self._all("painted", jobs, suite)
 
     def _all(
         self, stage: str, jobs: Sequence[tuple[KnownFace, str, Callable[[], Pixels]]], suite: Suite
     ) -> list[Observation]:
+        """What the suite sees in each job's picture: of a face, under a name, made by a function if need be."""
         out = []
         with Progress(stage, len(jobs)) as progress:
             for done, (face, kind, make) in enumerate(jobs, 1):
-                out.append(self.observe(face, kind, suite, make))
+                out.append(self._observe(face, kind, suite, make))
                 progress.add({"samples": 1, "faces": 1})
                 if done % 50 == 0 or done == len(jobs):
                     self.cache.commit()
         return out
+
+    def _observe(self, face: KnownFace, kind: str, suite: Suite, make: Callable[[], Pixels]) -> Observation:
+        key = picture_key(face.sha256, kind, [face.region], fingerprint(suite))
+        if (stored := self.cache.get(key)) is not None:
+            return Observation.decode(stored)
+        if suite not in self._opened:
+            self._opened[suite] = Instruments(suite)
+        points = np.array(face.region.landmarks).reshape(1, 68, 2)
+        seen = self._opened[suite].observe(make(), [face.region], list(points))
+        self.cache.put(key, seen.encode())
+        return seen
 
 
 def measure(

@@ -16,8 +16,7 @@ from dsanon.sample import Photo, Pixels, Region, Sample
 from dsanon.sources import open_source
 from dsanon.sources.lfw import Pair
 from dsanon_eval.cache import Cache
-
-_VERSION = 1
+from dsanon_eval.code import FINDING, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Finder:
         label = sample.people[0].subject if sample.people else None
         if not isinstance(photo, Photo) or label is None:
             return None
-        key = f"face {_VERSION} {dataset} {photo.sha256} {sample.people!r}"
+        key = f"face {digest(*FINDING)} {dataset} {photo.sha256} {sample.people!r}"
         stored = self._cache.get(key)
         if stored is None:
             found = [r for r in self._find(sample, photo.pixels) if r.label == label and r.landmarks]

@@ -19,11 +19,11 @@ from dsanon.detectors import Detector, open_detectors
 from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.sample import Box, Pixels, Region
+from dsanon_eval.code import LOOKING, RENDERING, digest
 from dsanon_eval.detection import best_at, squares
 from dsanon_eval.faces import place
 from dsanon_eval.recognisers import Recogniser, open_recogniser
 
-VERSION = 1  # raise it when an instrument or a crop changes
 FEATURES = "mobilenet_v2"
 Floats = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -127,16 +127,16 @@ class Instruments:
 
 
 def fingerprint(suite: Suite) -> str:
-    """A digest of instruments and weights. Raises WeightsError for a missing file."""
+    """A digest of instruments, weights and code. Raises WeightsError for a missing file."""
     names = [name for name in (*suite.detectors, *suite.recognisers) if name != "hog"]
     names += [FEATURES] * suite.features + ["landmarks68"] * suite.landmarks
-    parts = [f"{VERSION} {suite}", *(f"{name} {store.sha256(store.path(name))}" for name in names)]
+    parts = [f"{suite} {digest(*RENDERING, *LOOKING)}", *(f"{name} {store.sha256(store.path(name))}" for name in names)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def picture_key(sha256: str, kind: str, regions: Sequence[Region], instruments: str) -> str:
     """The key of an observation: file's bytes, which picture of it, where its faces are, who looks."""
-    digest = hashlib.sha256(f"{sha256}\0{kind}\0{instruments}\0".encode())
+    key = hashlib.sha256(f"{sha256}\0{kind}\0{instruments}\0".encode())
     for region in regions:
-        digest.update(np.array([*region.box, *region.landmarks, *region.transform], dtype="<f8").tobytes() + b"\0")
-    return digest.hexdigest()
+        key.update(np.array([*region.box, *region.landmarks, *region.transform], dtype="<f8").tobytes() + b"\0")
+    return key.hexdigest()
