@@ -133,9 +133,8 @@ def audit(
         print(json.dumps(done.report))
     else:
         rows = [row for row in done.report["measurements"] if row["gate"] or row["control"] == "release"]
-        _table([_figure(row) for row in rows], ("figure", "model", "value", "95 %", "n", "gate", "passed"))
-        for note in done.report["notes"]:
-            print(note)
+        for line in [*map(_figure, rows), *done.report["notes"]]:
+            print(line)
         print(f"audit    {done.folder}")
     for line in done.failed:
         print(f"failed: {line}", file=sys.stderr)
@@ -267,13 +266,13 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     Console().print(table)
 
 
-def _figure(row: dict[str, Any]) -> dict[str, Any]:
+def _figure(row: dict[str, Any]) -> str:
     """A measurement of report.json as a line to read."""
-    low, high = row["ci95"] or (None, None)
+    interval = "[{:.4f}, {:.4f}]".format(*row["ci95"]) if row["ci95"] else ""
     gate = next((f"{kind} {bound:.4g}" for kind, bound in (row["gate"] or {}).items()), "")
-    interval = "" if low is None else f"{low:.4f} to {high:.4f}"
-    named = {"figure": row["name"], "model": row["model"], "value": f"{row['value']:.4f}"}
-    return named | {"95 %": interval, "n": row["n"], "gate": gate, "passed": row["passed"]}
+    verdict = "" if row["passed"] is None else f"{'passes' if row['passed'] else 'FAILS'} {gate}"
+    line = f"{row['name']:<28} {row['model']:<31} {row['value']:8.4f} {interval:<18} n {row['n']:<6} {verdict}"
+    return line.rstrip()
 
 
 def _cell(value: object) -> str:

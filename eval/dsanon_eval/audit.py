@@ -23,6 +23,7 @@ from dsanon.errors import UsageError
 from dsanon_eval import detection, frechet, gates, landmark_attack, lfw_release, recognisers, reidentification
 from dsanon_eval.cache import Cache
 from dsanon_eval.case import Case, Scene, open_case, pick
+from dsanon_eval.disjoint import trained_on
 from dsanon_eval.faces import CONTROLS
 from dsanon_eval.gathered import Gathered, Picture, gather
 from dsanon_eval.linkage import linkage
@@ -113,7 +114,7 @@ def audit(
     lap("look")
     figures, curves, more = measure(case, gathered)
     lap("measure")
-    notes += more
+    notes += more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)
     failed = gates.failures(figures) + (missing if case.rows.num_rows else [])  # no face is nothing to attack
     report = {
@@ -245,6 +246,20 @@ def _apart(where: str, control: str, real: np.ndarray, made: np.ndarray, people:
     if not real.shape[1] or not made.shape[1] or len(rows) < 8:
         return []
     return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows])
+
+
+def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
+    """A note where people are measured whom the generator was trained on: it knows them, so the figures flatter it."""
+    from dsanon.models import store
+
+    weights: dict[str, str] = case.about.get("weights", {})
+    for model in store.describe():
+        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
+            people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
+            known = trained_on(store.path(model["name"]), people)
+            if known:
+                return [f"{len(known)} of {len(people)} people measured are among those {model['name']} was trained on"]
+    return []
 
 
 def write(folder: Path, report: dict[str, Any], figures: Sequence[Measurement], curves: Sequence[Curve]) -> None:

@@ -33,6 +33,7 @@ from dsanon_eval import control as identity_control
 from dsanon_eval import detection, frechet, lfw_protocol, recognisers, reidentification
 from dsanon_eval.cache import Cache
 from dsanon_eval.code import PAINTING, digest
+from dsanon_eval.disjoint import refuse_trained_on
 from dsanon_eval.faces import control, place
 from dsanon_eval.known_faces import KnownFace, celeba_test_samples, find, lfw_samples
 from dsanon_eval.measurement import Measurement
@@ -123,6 +124,7 @@ def measure(
         lfw = list(find("lfw", data / "lfw", lfw_samples(data / "lfw", pairs), cache))
     if not celeba and not lfw:
         raise UsageError(f"--data {data}: no faces in celeba/ or lfw/: expected both datasets, and --people or --folds")
+    refuse_trained_on(weights, {face.person for face in celeba + lfw})
     given = assign(Names(KEY), "dataset", {face.person for face in celeba + lfw}, identities)
     if celeba:
         measurements += _celeba(bench, celeba, given)
