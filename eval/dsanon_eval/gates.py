@@ -12,6 +12,7 @@ from dsanon.errors import UsageError
 from dsanon_eval.measurement import Gate, Measurement
 
 SHIPPED = Path(__file__).with_name("gates.toml")
+_TELLS = 0.5  # a bound by chance above this holds nobody to anything: the gallery is too small
 _KEYS = {"name", "model", "control", "datasets", "max", "min", "chance", "required"}
 
 
@@ -19,7 +20,7 @@ _KEYS = {"name", "model", "control", "datasets", "max", "min", "chance", "requir
 class Rule:
     """One entry of the file. kind: max or min · bound: of it, if any · chance: times what guessing reaches, if any
 
-    Of a rule with both the laxer counts: among five faces a guess is right once in five.
+    Of a rule with both the laxer counts: among twenty faces a guess is right once in twenty.
     """
 
     name: str
@@ -62,7 +63,8 @@ def apply(rules: Sequence[Rule], figures: Sequence[Measurement]) -> tuple[list[M
             used.add(rule)
         out.append(replace(figure, gate=gate))
     missing = [
-        f"{rule.name} by {rule.model or 'any model'} on {rule.control} was not measured, and its gate requires it"
+        f"{rule.name} by {rule.model or 'any model'} on {rule.control}, which is required, was not measured, "
+        "or on too few people to tell it from guessing"
         for rule in rules
         if rule.required and rule not in used
     ]
@@ -82,7 +84,7 @@ def failures(figures: Sequence[Measurement]) -> list[str]:
 def _gate(rule: Rule, luck: float | None) -> Gate | None:
     """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none."""
     lucky = None if rule.chance is None or luck is None else rule.chance * luck
-    bounds = [bound for bound in (rule.bound, lucky) if bound is not None]
+    bounds = [bound for bound in (rule.bound, lucky) if bound is not None and (bound is not lucky or bound <= _TELLS)]
     return Gate(rule.kind, max(bounds)) if bounds else None
 
 

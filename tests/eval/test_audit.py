@@ -180,7 +180,7 @@ def test_without_the_private_side_nothing_is_pretended(source: Path, blurred: Pa
     shutil.copytree(blurred, release)
     code, report, lines = audit(release, source)
     assert code == 4
-    assert any("recall_at_1 by dlib_resnet on release was not measured" in line for line in lines)
+    assert any("recall_at_1 by dlib_resnet on release, which is required, was not measured" in line for line in lines)
     assert {m["name"] for m in report["measurements"]} == {"face_seen_rate"}
     assert value(report, "face_seen_rate", model="hog") == 1.0
     assert any("private map" in note for note in report["notes"])

@@ -43,12 +43,19 @@ def test_a_bound_by_chance_takes_the_chance_of_the_same_probes(tmp_path: Path) -
 
 def test_of_max_and_chance_the_laxer_counts(tmp_path: Path) -> None:
     mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0')
-    for luck, bound in ((0.2, 0.6), (0.001, 0.05)):
+    for luck, bound in ((0.1, 0.3), (0.001, 0.05), (0.2, 0.05)):  # three times 0.2 would tell nothing
         gated, _ = gates.apply(mine, [figure("x", 0.1), figure("x", luck, control="chance")])
         assert gated[0].gate is not None
         assert gated[0].gate.bound == pytest.approx(bound)
     gated, _ = gates.apply(mine, [figure("x", 0.1)])
     assert gated[0].passed is False  # without a chance the bound stands
+
+
+def test_a_gallery_that_is_too_small_passes_no_required_gate(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "x"\nchance = 3.0\nrequired = true')
+    gated, missing = gates.apply(mine, [figure("x", 0.1), figure("x", 0.4, control="chance")])
+    assert gated[0].gate is None
+    assert "too few people" in missing[0]
 
 
 def test_a_required_figure_that_was_not_measured_fails(tmp_path: Path) -> None:
