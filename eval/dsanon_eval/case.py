@@ -6,8 +6,10 @@ Without the private map nobody knows which original a released face was, and mos
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -132,31 +134,31 @@ def _unknown(manifest: pa.Table) -> pa.Table:
 
 
 def pick(case: Case, budget: int, each: int) -> set[str]:
-    """Samples with about ``budget`` faces for a sample of *people*: at most ``each`` photos of everybody chosen.
+    """Samples with about ``budget`` faces for a sample of *people*, ``each`` photos of everybody chosen.
 
     Three quarters of the budget go to people with several photos, who can be recognised again; the rest to people
-    with one, who make it harder. Who is chosen follows from their names alone.
+    with one, who make it harder. Where there are too few people, they give further photos in turn. Who and what is
+    chosen follows from names alone.
     """
     samples, people, labelled = case.people()
-    photos: dict[str, list[str]] = {}
-    faces: dict[str, int] = {}
+    photos: dict[str, set[str]] = {}
+    faces: Counter[str] = Counter(samples)
     for sample, person, known in zip(samples, people, labelled, strict=True):
-        faces[sample] = faces.get(sample, 0) + 1
-        if known:
-            photos.setdefault(person, []).append(sample)
-        else:
-            photos.setdefault(sample, []).append(sample)
-    turns = sorted(photos, key=_digest)
-    several, single = ([p for p in turns if (len(set(photos[p])) > 1) == many] for many in (True, False))
+        photos.setdefault(person if known else sample, set()).add(sample)
+    turns = {person: sorted(photos[person], key=_digest) for person in sorted(photos, key=_digest)}
+    several = [mine for mine in turns.values() if len(mine) > 1]
+    groups = [(0.75, [mine[:each] for mine in several]), (1.0, [mine for mine in turns.values() if len(mine) == 1])]
+    groups.append((1.0, [mine[:each] for mine in several]))
+    further = zip_longest(*(mine[each:] for mine in several))
+    groups.append((1.0, [[sample] for row in further for sample in row if sample]))
     chosen: set[str] = set()
     count = 0
-    for group, share in ((several, 0.75), (single, 1.0), (several, 1.0)):
-        for person in group:
+    for share, group in groups:
+        for some in group:
             if count >= share * budget:
                 break
-            more = set(sorted(set(photos[person]), key=_digest)[:each]) - chosen
-            count += sum(faces[sample] for sample in more)
-            chosen |= more
+            count += sum(faces[sample] for sample in set(some) - chosen)
+            chosen.update(some)
     return chosen
 
 

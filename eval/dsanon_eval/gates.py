@@ -83,8 +83,9 @@ def failures(figures: Sequence[Measurement]) -> list[str]:
 
 def _gate(rule: Rule, luck: float | None) -> Gate | None:
     """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none."""
-    lucky = None if rule.chance is None or luck is None else rule.chance * luck
-    bounds = [bound for bound in (rule.bound, lucky) if bound is not None and (bound is not lucky or bound <= _TELLS)]
+    bounds = [] if rule.bound is None else [rule.bound]
+    if rule.chance is not None and luck is not None and rule.chance * luck <= _TELLS:
+        bounds.append(rule.chance * luck)
     return Gate(rule.kind, max(bounds)) if bounds else None
 
 

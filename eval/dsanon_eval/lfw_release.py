@@ -52,7 +52,10 @@ def _protocol(path: Path, gathered: Gathered, vectors: dict[str, npt.NDArray[np.
 
 
 def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str) -> Found:
-    """Every ordered pair of two photos of one person, the second as the control has it; impostors: all originals."""
+    """Every ordered pair of two photos of one person, the second as the control has it.
+
+    Impostors: all pairs of originals of different people who are named and could be aligned.
+    """
     rows: dict[str, list[int]] = {}
     for i, face in enumerate(gathered.faces):
         if face.labelled:
@@ -62,7 +65,9 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
         return [], []
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
     original = vectors["original"]
-    known = {(face.person, i): original[i] for i, face in enumerate(gathered.faces) if np.isfinite(original[i]).all()}
+    # a stranger's blurred face in the background is near to everybody's: it would spoil the threshold
+    clear = [i for mine in rows.values() for i in mine if gathered.faces[i].region.landmarks]
+    known = {(gathered.faces[i].person, i): original[i] for i in clear}
     everybody = lfw_protocol.all_pairs_impostors(known)
     threshold = lfw_protocol.threshold_at(everybody, FAR)
     figures: list[Measurement] = []
