@@ -18,7 +18,7 @@ from dsanon_eval.measurement import Measurement
 Floats = npt.NDArray[np.float64]
 NAME = "landmark_recall_at_1"
 PAPER = {"original": 0.305, "release": 0.019}
-_SHRINK = 0.1
+_SHRINK = 0.03  # of the covariance; the best of 0.003 to 0.3 on 2,055 photos of 200 people, where it names 62 %
 
 
 def aligned(shapes: npt.ArrayLike, rounds: int = 5) -> Floats:
