@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from dsanon_eval.faces import CONTROLS
 from dsanon_eval.gathered import Gathered, Picture, gather
 from dsanon_eval.linkage import linkage
 from dsanon_eval.measurement import Curve, Measurement
-from dsanon_eval.observation import Suite
+from dsanon_eval.observation import FEATURES, Suite, usable
 from dsanon_eval.watch import Look, observe
 
 MEASUREMENTS = pa.schema(
@@ -144,18 +145,18 @@ def audit(
 
 def look(case: Case, plan: Plan, workers: int) -> tuple[Gathered, list[str]]:
     """See the chosen scenes with every instrument whose weights are here; and notes on what is missing."""
-    from dsanon_eval.observation import FEATURES
-
-    fast, notes = detection.usable(FAST_DETECTORS)
+    fast, notes = usable(FAST_DETECTORS)
     if not case.mapped:
         notes.append(UNMAPPED)
         bare = Suite(tuple(fast))
         chosen = pick(case, plan.faces, plan.each)
         return _seen(case, chosen, lambda _: (("release", bare),), workers), notes
-    slow, more = detection.usable(plan.slow)
-    attackers, third = recognisers.usable(tuple(recognisers.RECOGNISERS))
-    features, fourth = recognisers.usable((FEATURES,))
-    notes += more + third + fourth
+    slow, without_slow = usable(plan.slow)
+    attackers, without = usable(recognisers.RECOGNISERS)
+    features, without_features = usable((FEATURES,))
+    notes += without_slow + without + without_features
+    if kept := case.about.get("counts", {}).get("regions", {}).get("face", {}).get("kept"):
+        notes.append(f"{kept} faces were kept with their owners' consent and are not measured")
     everything = Suite(tuple(fast), tuple(attackers), features=bool(features), landmarks=True)
     chosen = pick(case, plan.faces, plan.each)
     controlled = chosen if plan.controlled >= plan.faces else chosen & pick(case, plan.controlled, plan.each)
@@ -266,7 +267,11 @@ def write(folder: Path, report: dict[str, Any], figures: Sequence[Measurement], 
     """report.json last, so that it is there only when the rest is. Raises ReleaseError."""
     with explained(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-    order: Callable[[Curve], str] = lambda curve: curve.figure  # noqa: E731
+    order = attrgetter("figure")
+    names = {f"{curve.figure}.csv" for curve in curves}
+    for old in (folder / "figures").glob("*.csv"):
+        if old.name not in names:  # of an earlier audit, by other instruments
+            old.unlink()
     for name, lines in groupby(sorted(curves, key=order), order):
         with aside(folder / "figures" / f"{name}.csv") as file:
             file.write(_csv(lines).encode())

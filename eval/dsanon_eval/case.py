@@ -82,11 +82,12 @@ class Case:
 
     def scenes(self, chosen: Collection[str] | None = None) -> Iterator[Scene]:
         """The samples with faces, or those of them that are ``chosen``, in the manifest's order of samples."""
+        wanted = None if chosen is None else pa.array(sorted(chosen), pa.string())
         waiting: list[dict[str, Any]] = []
         for start in range(0, self.rows.num_rows, _SCENES_AT_ONCE):
             piece = self.rows.slice(start, _SCENES_AT_ONCE)
-            if chosen is not None:
-                piece = piece.filter(pc.is_in(piece["sample"], value_set=pa.array(sorted(chosen), pa.string())))
+            if wanted is not None:
+                piece = piece.filter(pc.is_in(piece["sample"], value_set=wanted))
             for row in piece.to_pylist():
                 if waiting and waiting[0]["sample"] != row["sample"]:
                     yield _scene(waiting)

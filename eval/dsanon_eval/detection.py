@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon import boxes
-from dsanon.detectors import DETECTORS, Detection
+from dsanon.detectors import Detection
 from dsanon.detectors.union import SAME, landmark_square
-from dsanon.errors import WeightsError
-from dsanon.models import store
 from dsanon.sample import Box
 from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Measurement
 
-# the paper's are of dlib's HOG; its SSH has no row here, for nothing but SSH is called so
+# Table 1: dlib's HOG; its SSH has no row here, for nothing but SSH is called so
 PAPER = {
     "original": 1.0,
     "pixelate16": 0.0,
@@ -41,19 +39,6 @@ def best_at(found: npt.ArrayLike, place: Box) -> int:
     overlap = boxes.iou(array, place)[:, 0]
     best = int(overlap.argmax())
     return best if overlap[best] > SAME else -1
-
-
-def usable(names: Sequence[str] = tuple(DETECTORS)) -> tuple[list[str], list[str]]:
-    """Those detectors whose files are here, and for each other one a line that says how to get it."""
-    here, notes = [], []
-    for name in names:
-        try:
-            if name != "hog":  # compiled into dlib
-                store.path(name)
-            here.append(name)
-        except WeightsError as error:
-            notes.append(f"{name} did not measure: {error}")
-    return here, notes
 
 
 def seen(detector: str, found: npt.ArrayLike, people: Sequence[str]) -> list[Measurement]:

@@ -37,7 +37,7 @@ from dsanon_eval.disjoint import refuse_trained_on
 from dsanon_eval.faces import control, place
 from dsanon_eval.known_faces import KnownFace, celeba_test_samples, find, lfw_samples
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.observation import Instruments, Observation, Suite, fingerprint, picture_key
+from dsanon_eval.observation import Instruments, Observation, Suite, fingerprint, picture_key, usable
 
 KEY = b"which vectors the figures use: fixed, so that two generators are asked for the same people"
 DETECTORS = ("hog", "centerface", "yunet", "retinaface")
@@ -47,8 +47,8 @@ class Bench:
     """Instruments, cache and generator: what it takes to observe a face as it was, as a control and as painted."""
 
     def __init__(self, weights: Path, cache: Cache) -> None:
-        self.detectors, missing = detection.usable(DETECTORS)
-        self.recognisers, more = recognisers.usable(tuple(recognisers.RECOGNISERS))
+        self.detectors, missing = usable(DETECTORS)
+        self.recognisers, more = usable(recognisers.RECOGNISERS)
         self.notes = missing + more
         self.cache, self.weights = cache, store.sha256(weights)
         self.painter = Painter(weights, "cpu", 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,16 @@ class Instruments:
         if crops:
             rows[there] = self._features(crops)
         return rows, np.asarray(self._features([pixels]), dtype=np.float32)
+
+
+def usable(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Those models of ``names`` whose weights are here, and a line for each other one (which may be published)."""
+    there = {model["name"] for model in store.describe() if model["usable"]}
+    missing = [name for name in names if name not in there]
+    notes = [
+        f"{name} did not measure: its weights are not here (`dsanon models` says how to get them)" for name in missing
+    ]
+    return [name for name in names if name in there], notes
 
 
 def fingerprint(suite: Suite) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.align import Floats
-from dsanon.errors import UsageError, WeightsError
+from dsanon.errors import UsageError
 from dsanon.models import open_session, store
 from dsanon.sample import Pixels
 from dsanon_eval.faces import arcface_chip, dlib_chip, square_chip
@@ -124,15 +124,3 @@ def open_recogniser(name: str) -> Recogniser:
     if name not in RECOGNISERS:
         raise UsageError(f"recogniser {name!r} is unknown: choose from {', '.join(RECOGNISERS)}")
     return RECOGNISERS[name]()
-
-
-def usable(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Those of ``names`` whose files are here, and for each other one a line that says how to get it."""
-    here, notes = [], []
-    for name in names:
-        try:
-            store.path(name)
-            here.append(name)
-        except WeightsError as error:
-            notes.append(f"{name} did not measure: {error}")
-    return here, notes

@@ -16,6 +16,7 @@ from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Curve, Measurement
 
 Floats = npt.NDArray[np.float64]
+# Table 1, by FaceNet: other recognisers than ours
 PAPER = {"original": 0.651, "blur9": 0.572, "blur17": 0.005, "pixelate8": 0.003, "pixelate16": 0.003, "release": 0.010}
 DEPTH = 20  # ranks of a CMC curve
 _ROWS = 512
