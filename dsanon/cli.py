@@ -111,6 +111,38 @@ def anonymize(
 
 
 @app.command()
+def audit(
+    release: Release,
+    source: Annotated[Path, typer.Option(help="The dataset that it was made from.")],
+    private: Private = None,
+    key: Key = None,
+    suite: Annotated[str, typer.Option(help="quick (a sample of people) or full.")] = "quick",
+    gates: Annotated[Path | None, typer.Option(help="Bounds of your own [default: those that ship].")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one [default: all cores].")] = -1,
+    as_json: Json = False,
+) -> None:
+    """Attack a release as an adversary would, and check every gate; writes RELEASE/audit."""
+    from dsanon_eval.audit import audit as run
+
+    from dsanon.job import default_workers
+
+    if workers < -1:
+        raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
+    done = run(release, source, private, key, suite, gates, default_workers() if workers == -1 else workers)
+    if as_json:
+        print(json.dumps(done.report))
+    else:
+        rows = [row for row in done.report["measurements"] if row["gate"] or row["control"] == "release"]
+        for line in [*map(_figure, rows), *done.report["notes"]]:
+            print(line)
+        print(f"audit    {done.folder}")
+    for line in done.failed:
+        print(f"failed: {line}", file=sys.stderr)
+    if done.failed:
+        raise typer.Exit(4)
+
+
+@app.command()
 def lookup(
     release: Release,
     private: Private = None,
@@ -232,6 +264,15 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     Console().print(table)
+
+
+def _figure(row: dict[str, Any]) -> str:
+    """A measurement of report.json as a line to read."""
+    interval = "[{:.4f}, {:.4f}]".format(*row["ci95"]) if row["ci95"] else ""
+    gate = next((f"{kind} {bound:.4g}" for kind, bound in (row["gate"] or {}).items()), "")
+    verdict = "" if row["passed"] is None else f"{'passes' if row['passed'] else 'FAILS'} {gate}"
+    line = f"{row['name']:<28} {row['model']:<31} {row['value']:8.4f} {interval:<18} n {row['n']:<6} {verdict}"
+    return line.rstrip()
 
 
 def _cell(value: object) -> str:
