@@ -49,7 +49,7 @@ def digests_of(path: Path) -> tuple[str, ...]:
 def collect(hashes: Iterable[tuple[str, ...]], public: Set[str] = frozenset()) -> Digests:
     """What to look for. public: sha256 of originals that are released unchanged, for there is nobody in them."""
     rows = [row for row in hashes if row and row[0] not in public]
-    starts = np.unique([int(digest[:16], 16) for row in rows for digest in row]).astype(np.uint64)
+    starts = np.unique(np.array([int(digest[:16], 16) for row in rows for digest in row], np.uint64))
     prefixes = frozenset(digest[:PREFIX].encode() for row in rows for digest in row)
     return Digests(prefixes, starts, frozenset(row[0] for row in rows))
 

@@ -13,6 +13,7 @@ from dsanon.manifest import ManifestRow, count
 from dsanon_eval.finding import Finding
 from dsanon_eval.leak_release import PSEUDONYMOUS, Opened, is_clip, is_instance_mask, is_picture
 
+PERFECT = 12  # of so many a perfect order is no chance: 1 in 12! / 2
 TOP = frozenset({"manifest.parquet", "release.json", "CARD.md"})
 ANNOTATIONS = frozenset({".txt", ".json", ".csv", ".ini"})
 
@@ -127,13 +128,13 @@ def _numbers(pairs: dict[str, str], place: dict[str, int]) -> Iterator[Finding]:
 def follows(values: Iterable[int], sources: Iterable[int]) -> bool:
     """Whether two orders agree (or are each other's inverse) beyond chance: six standard deviations of Spearman's rho,
 
-    or perfectly, of twelve or more (1 in 12! / 2).
+    or perfectly, of ``PERFECT`` or more.
     """
     from scipy.stats import rankdata
 
     a, b = (rankdata(list(v)) for v in (values, sources))
     n = len(a)
-    if n < 12 or a.std() == 0 or b.std() == 0:
+    if n < PERFECT or a.std() == 0 or b.std() == 0:
         return False
     rho = abs(float(((a - a.mean()) * (b - b.mean())).mean() / (a.std() * b.std())))
     return rho > 1 - 1e-9 or rho * math.sqrt(n - 1) > 6

@@ -18,9 +18,11 @@ from dsanon.landmarks import distance_outside, face_polygon
 from dsanon.sample import Box, Mask, Pixels
 
 SIDE = 64  # pixels of the aligned crop that is compared
-CORE = 32  # pixels of a face's inner part, brows to mouth, where it is searched for
+CORE = 40  # pixels, at most, of a face's inner part, brows to mouth, where it is searched for
+SMALL = 24  # an inner part of fewer photo pixels is searched for with its border: there is too little else
 LEAST = 12  # an inner part of fewer photo pixels looks like too many other things to be searched for
-FINE, COARSE = 0.8, 3.0  # sigmas of the band, in pixels of the crop
+TRIM = 4  # pixels of its border that are not: where a face was pasted, its surroundings enter the band there
+FINE, COARSE = 0.8, 2.0  # sigmas of the band, in pixels of the crop
 SAME = 0.7  # a copy has at least this share of the deviation of what it was copied from, at most the inverse
 FLAT = 0.25  # grey levels of deviation below which there is no texture
 
@@ -82,7 +84,7 @@ class Searched:
         self._bands: dict[int, tuple[Floats, Floats]] = {}
 
     def find(self, core: Box) -> tuple[float, float, float] | None:
-        """Where the source's ``core`` is likeliest in the release: (correlation, x, y), of its corner in photo pixels.
+        """Where the source's ``core`` is likeliest in the release: (correlation, dx, dy), how many pixels away.
 
         None for a core that is too small, or flat, to be known again.
         """
@@ -95,8 +97,9 @@ class Searched:
         scale = 2 ** (-octave / 2)
         source, release = self._at(octave, scale)
         sx, sy = source.shape[1] / width, source.shape[0] / height
-        left, top = round(x0 * sx), round(y0 * sy)
-        template = source[top : max(round(y1 * sy), top + 1), left : max(round(x1 * sx), left + 1)]
+        trim = TRIM if side >= SMALL else 0
+        left, top = round(x0 * sx + trim), round(y0 * sy + trim)
+        template = source[top : max(round(y1 * sy - trim), top + 1), left : max(round(x1 * sx - trim), left + 1)]
         if template.std() < FLAT or any(t > r for t, r in zip(template.shape, release.shape, strict=True)):
             return None
         scores = cv2.matchTemplate(release, template, cv2.TM_CCOEFF_NORMED)
@@ -104,7 +107,7 @@ class Searched:
         there = _deviations(release, template.shape)
         scores[(there < SAME * template.std()) | (there * SAME > template.std())] = -1
         _, best, _, (x, y) = cv2.minMaxLoc(np.nan_to_num(scores, nan=-1))
-        return float(min(best, 1.0)), x / sx, y / sy
+        return float(min(best, 1.0)), (x - left) / sx, (y - top) / sy
 
     def _at(self, octave: int, scale: float) -> tuple[Floats, Floats]:
         if octave not in self._bands:
