@@ -15,9 +15,9 @@ from dsanon.sources.clip import OPTIONS
 
 # tags that any muxer writes, and what they may say
 _TAGS = {
-    "major_brand": r"\w{4}",
+    "major_brand": r"[\w ]{4}",
     "minor_version": r"\d+",
-    "compatible_brands": r"\w*",
+    "compatible_brands": r"[\w ]*",
     "language": "und|eng",
     "handler_name": "VideoHandler",
     "vendor_id": r"\[0\]\[0\]\[0\]\[0\]|FFMP",

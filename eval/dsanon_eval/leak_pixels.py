@@ -32,6 +32,8 @@ SURE = {"hog": 0.5, "centerface": 0.6, "mmod": 0.9, "yunet": 0.8, "retinaface": 
 LEAST = 16  # pixels of a face that a detector can be sure of
 STRIDE = 8  # frames of a clip between two looks with the detectors
 SPREAD = 12  # levels of deviation that a frame of plain grey may have after encoding
+# correlation of small pictures, and by how much another sample's source is nearer than the photo's own
+SAME_PHOTO, NEARER = 0.97, 0.1
 THUMB = 16  # pixels of the small picture by which whole photos are compared
 
 Vector = npt.NDArray[np.float32]  # (THUMB * THUMB,), of length 1
@@ -70,8 +72,8 @@ def strangers(seen: Sequence[Looked]) -> Iterator[Finding]:
         piece = stills[start : start + 1024]
         likeness = np.stack([look.release for look in piece if look.release is not None]) @ originals.T
         for row, look in enumerate(piece):
-            own = likeness[row, start + row]
-            if likeness[row].max() > 0.97 and own < 0.8:
+            best, own = likeness[row].max(), likeness[row, start + row]
+            if best > SAME_PHOTO and best - own > NEARER:
                 yield Finding("pixels", look.file, "shows the source of another sample, not its own")
 
 

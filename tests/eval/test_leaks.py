@@ -119,8 +119,9 @@ def test_a_face_that_nobody_treated(made: Made) -> None:
 
 
 def test_another_photo_in_its_place(made: Made) -> None:
-    """Of the same size: nothing of the photo's own source is in it."""
-    (file, _), *_, (_, other) = made.originals().items()
+    """Of the same size, and mirrored: nothing of the photo's own source is in it."""
+    (file,) = [file for file, source in made.originals().items() if source.name == "Ann_Example_0001.jpg"]
+    other = made.source / "lfw" / "Ann_Example" / "Ann_Example_0002.jpg"
     (made.release / file).write_bytes(jpeg(pixels_of(other), quality=90))
     made.rewrite(lambda rows: None)
     findings = made.scan()
