@@ -27,7 +27,8 @@ from dsanon_eval.likeness import Searched, at_place, face_of
 
 PLACE, PLACE_SMALL = 0.9, 0.8  # correlation of a face with what stands in its place; of one too small to search for
 FOUND = 0.95  # … with the best place of the whole photo: there are many
-SAME_BODY, STEP = 0.02, 12  # a body of which less than this share changed by more than STEP levels is untouched
+CELLS = 16  # a body's box is compared in so many cells each way, for its outline is in neither manifest nor map
+SAME_BODY, STEP = 0.02, 8  # one of which less than this share changed by more than STEP levels is untouched
 SURE = {"hog": 0.5, "centerface": 0.6, "mmod": 0.9, "yunet": 0.8, "retinaface": 0.9}  # scores of what surely is a face
 LEAST = 16  # pixels of a face that a detector can be sure of
 STRIDE = 8  # frames of a clip between two looks with the detectors
@@ -152,8 +153,7 @@ def _survives(region: Seen, original: Pixels, release: Pixels, searched: Searche
     """What of the source is left of a region, '' for nothing."""
     if region.kind == "body":
         x0, y0, x1, y1 = (max(0, round(v)) for v in region.box)
-        change = np.abs(original[y0:y1, x0:x1].astype(np.int16) - release[y0:y1, x0:x1]).max(axis=2, initial=0)
-        untouched = change.size > 0 and (change > STEP).mean() < SAME_BODY
+        untouched = y1 > y0 and x1 > x0 and _changed(original[y0:y1, x0:x1], release[y0:y1, x0:x1]) < SAME_BODY
         return "the source's body is untouched: treat it, or withhold the sample" if untouched else ""
     face = face_of(region.box, region.landmarks, region.transform)
     weak = f" ({region.method} is a control, not protection)" if region.method in ("blur", "pixelate") else ""
@@ -168,6 +168,14 @@ def _survives(region: Seen, original: Pixels, release: Pixels, searched: Searche
     if max(abs(dx), abs(dy)) <= 0.15 * size:
         return f"the source's face is still there, correlation {found[0]:.2f}{weak}"
     return f"the source's face is found again ({dx:+d}, {dy:+d}) pixels away, correlation {found[0]:.2f}"
+
+
+def _changed(one: Pixels, other: Pixels) -> float:
+    """Share of CELLS × CELLS mean brightnesses that differ; a JPEG's noise is gone in them, a person's cover is not."""
+    a, b = (
+        cv2.resize(p, (CELLS, CELLS), interpolation=cv2.INTER_AREA).mean(axis=2, dtype=np.float32) for p in (one, other)
+    )
+    return float((np.abs(a - b) > STEP).mean())
 
 
 def _untreated(regions: Sequence[Seen], release: Pixels, detectors: Sequence[Detector]) -> list[Box]:
