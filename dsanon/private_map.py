@@ -125,9 +125,8 @@ def read_quarantine(path: Path) -> pa.Table:
     return _read(path, QUARANTINE)
 
 
-def open_map(release: Path, private: Path | None = None, key: Path | None = None) -> pa.Table:
-    """The private map of ``release``, decrypted; of schema ``IDENTITY_MAP``. Arguments and errors as in lookup()."""
-    paths = ReleasePaths.of(None, release, private, key)
+def open_map(paths: ReleasePaths, key: Path | None = None) -> pa.Table:
+    """The identity map of a release. key: by default the one it was made with. Raises KeyFileError, ReleaseError."""
     if not paths.private.is_dir():
         raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.release} with --private")
     return read_map(paths.map, load_key(_key_path(paths, key)))
@@ -141,7 +140,7 @@ def lookup(
     private: by default RELEASE.private · key: by default the one the release was made with
     Raises KeyFileError (missing, destroyed, wrong), ReleaseError (no map, damaged).
     """
-    table = open_map(release, private, key)
+    table = open_map(ReleasePaths.of(None, release, private, key), key)
     if subject is not None:
         table = table.filter(
             pc.or_kleene(pc.equal(table["subject"], subject), pc.equal(table["source_subject"], subject))

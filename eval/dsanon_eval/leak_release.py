@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from dsanon.errors import KeyFileError, ReleaseError, UsageError
 from dsanon.images import safe_path
+from dsanon.layout import ReleasePaths
 from dsanon.manifest import MANIFEST
 from dsanon.private_map import open_map
 from dsanon.sources.stills import IMAGE_SUFFIXES, printable
@@ -266,7 +267,7 @@ def _read_map(root: Path, private: Path | None, key: Path | None) -> pa.Table | 
     if private is None and key is None and not root.with_name(root.name + ".private").is_dir():
         return None
     try:
-        return open_map(root, private, key).combine_chunks()
+        return open_map(ReleasePaths.of(None, root, private, key), key).combine_chunks()
     except KeyFileError as error:
         if "destroyed" in str(error):
             return None
