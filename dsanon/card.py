@@ -22,17 +22,17 @@ SCOPES = {
     "sequence": "within one sequence, and another in every other sequence",
     "image": "within one image, and another in every other image",
 }
-ON_MISS = {
-    "mask": "covered with grey",
-    "pixelate": "pixelated",
-    "quarantine": "not released: the whole sample is withheld",
-}
 # Labels that a dataset's readers need, and that join a person's pictures whatever the scope is; the scopes they cross.
 LABELS = {
     "lfw": ("the folders of people", ("camera", "sequence", "image")),
     "celeba": ("the identity numbers", ("camera", "sequence", "image")),
     "mot": ("the track numbers", ("image",)),
     "mots": ("the instance numbers", ("image",)),
+}
+ON_MISS = {
+    "mask": "covered with grey",
+    "pixelate": "pixelated",
+    "quarantine": "not released: the whole sample is withheld",
 }
 # Generated pixels take nothing from the source's; these two do.
 REVERSIBLE = ("blur", "pixelate")
