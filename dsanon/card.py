@@ -22,6 +22,13 @@ SCOPES = {
     "sequence": "within one sequence, and another in every other sequence",
     "image": "within one image, and another in every other image",
 }
+# Labels that a dataset's readers need, and that join a person's pictures whatever the scope is; the scopes they cross.
+LABELS = {
+    "lfw": ("the folders of people", ("camera", "sequence", "image")),
+    "celeba": ("the identity numbers", ("camera", "sequence", "image")),
+    "mot": ("the track numbers", ("image",)),
+    "mots": ("the instance numbers", ("image",)),
+}
 ON_MISS = {
     "mask": "covered with grey",
     "pixelate": "pixelated",
@@ -131,6 +138,8 @@ def _risks(configuration: Mapping[str, Any], counts: Counts) -> list[str]:
     )
     fallback = sum(by.get("fallback", 0) for by in (counts.regions or {}).values())
     kept = sum(by.get("kept", 0) for by in (counts.regions or {}).values())
+    labels, crossed = LABELS.get(configuration["dataset"], ("", ()))
+    joined = f", and {labels} join a person's pictures across scopes" if configuration["scope"] in crossed else ""
     return [
         "A person whom neither an annotation nor a detector found was left as they are: small, turned away, dark, "
         "half-hidden or painted faces first of all, and reflections and pictures in the picture.",
@@ -140,7 +149,7 @@ def _risks(configuration: Mapping[str, Any], counts: Counts) -> list[str]:
         "are a weak biometric of their own.",
         "The background is unchanged: whoever holds the original photo finds it again, and with it who is in it.",
         "How many pictures a person has, and with whom, is kept within a scope: somebody who is unusually frequent "
-        "stays so, and can be told by that alone.",
+        f"stays so, and can be told by that alone{joined}.",
         f"{fallback} regions could not be treated by the method and fell back to a simpler one, whose shape may show "
         "the outline of the person.",
         f"{kept} regions show people who consented and were left as they are; whoever stands beside them is known by "
