@@ -36,8 +36,8 @@ ATTACKS = (
         "recognition",
         "Recognition from other photos",
         ("recall_at_1",),
-        "The attacker holds named photos of everybody, though not the ones released, and asks a face recogniser for the "
-        "nearest person to each released face.",
+        "The attacker holds named photos of everybody, though not the ones released, and asks a face recogniser for "
+        "the nearest person to each released face.",
         "Low is private: the release should lie with chance. The original says how strong the attacker is: where it "
         "is low, a low release proves nothing. Faces that could not be read count as recognised.",
         "share of released faces named correctly",
@@ -173,7 +173,7 @@ LEAKS = Attack(
     "and source pixels.",
     "Nothing may be found.",
     "findings",
-    "the leak scanner has {value} findings of the kind {name}; allowed is {bound}",
+    "findings of the kind {name}: {value}; allowed is {bound}",
     share=False,
 )
 OTHERS = Attack(

@@ -20,7 +20,7 @@ from dsanon.durable import aside
 from dsanon.errors import ReleaseError
 from dsanon_eval.measurement import Curve, Measurement
 
-WIDTH = 6.4  # inches: a column and a half of a journal, and what a page shows without scaling
+WIDTH = 5.2  # inches: readable in a column of a journal, and on a phone
 # Okabe and Ito's palette, which people of every colour vision tell apart; dashes and marks tell them apart in grey
 _LINES = (  # the first is the release's, in every picture
     ("#D55E00", "-"),
@@ -116,7 +116,7 @@ def draw_curves(curves: Sequence[Curve], png: Path) -> str:
         axes.set_ylabel(curves[0].y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
-    return _draw(paint, (WIDTH, 3.0), png)
+    return _draw(paint, (WIDTH, 2.7), png)
 
 
 def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str) -> str:
@@ -160,7 +160,7 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str) -> str:
 
 
 def draw_trade_off(points: Sequence[tuple[str, float, float]], png: Path, x_label: str, y_label: str) -> str:
-    """Privacy against utility. points: control, utility (0 to 1), how many are recognised (0 to 1); best: lower right."""
+    """Privacy against utility. points: control, utility and how many are recognised, both 0 to 1; best: lower right."""
 
     def paint(drawing: Any) -> None:
         axes = drawing.add_subplot()
@@ -178,12 +178,12 @@ def draw_trade_off(points: Sequence[tuple[str, float, float]], png: Path, x_labe
             )
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
-        axes.annotate("better", (0.97, 0.03), (0.87, 0.13), arrowprops={"arrowstyle": "->", "color": _INK})
+        axes.set_title("better: lower right ↘", loc="right", fontsize=8)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
-    return _draw(paint, (WIDTH, 3.2), png)
+    return _draw(paint, (WIDTH, 2.9), png)
 
 
 def _draw(paint: Callable[[Any], None], size: tuple[float, float], png: Path) -> str:
