@@ -137,6 +137,25 @@ def forget(release: Release, private: Private = None, key: Key = None) -> None:
 
 
 @app.command()
+def review(
+    release: Release,
+    private: Private = None,
+    port: Annotated[int, typer.Option(help="Of the page, on 127.0.0.1 [default: a free one].")] = 0,
+) -> None:
+    """Look at the riskiest regions on a local page, and decide: accept, mask or drop."""
+    from dsanon_eval.review_desk import open_desk
+    from dsanon_eval.review_server import ReviewServer
+
+    desk = open_desk(release, private)
+    with ReviewServer(desk, port) as server:
+        print(f"open     {server.address} (on this machine only; Ctrl-C ends it)", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    print(f"decided  {', '.join(f'{count} {verdict}' for verdict, count in desk.counts().items())}")
+    print(f"apply    dsanon anonymize … --resume --review {desk.decisions}")
+
+
+@app.command()
 def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("dsanon-demo")) -> None:
     """Anonymize an example that ships, with several faces and a short sequence."""
     from dsanon.demo import run

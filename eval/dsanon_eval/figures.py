@@ -33,7 +33,7 @@ _LINES = (  # the first is the release's, in every picture
 )
 _MARKS = "soD^vPX"
 _INK, _FAINT = "#1b1f24", "#b4bac2"
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.parse_math": False,  # a label is a label, whatever dollars it has

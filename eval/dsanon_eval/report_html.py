@@ -26,7 +26,7 @@ from dsanon_eval.audit_files import AuditFiles, read_audit
 from dsanon_eval.crops import crop, frame_of, open_picture
 from dsanon_eval.figures import draw_curves, draw_rows, draw_trade_off, finite
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.review_queue import build, read_queue
+from dsanon_eval.review_queue import current_queue
 
 RISKIEST = 24  # regions that the page shows
 _ORDER = ("release", "original", "blackout")  # controls that stand first in a table; chance comes last
@@ -80,9 +80,8 @@ def write_report(
     folder = paths.release / "audit" / "figures"
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    queue = read_queue(paths.private) if paths.private.is_dir() else None
     originals = _originals(paths, source, key) if with_source and source else {}
-    regions = _regions(paths.release / "data", queue if queue is not None else build(files.manifest), originals)
+    regions = _regions(paths.release / "data", current_queue(paths.private, files.manifest), originals)
     page = _page(files, _chapters(files, folder), _trade_offs(files.measurements, folder), regions, with_source)
     if with_source:
         out, mode = paths.private / "audit" / "report-with-source.html", PRIVATE

@@ -118,6 +118,19 @@ def write_queue(private: Path, queue: pa.Table) -> Path:
     return path
 
 
+def current_queue(private: Path, manifest: pa.Table) -> pa.Table:
+    """The queue that the audit left, or, where it left none or its release is no longer this one, one made of the
+    manifest alone."""
+    queue = read_queue(private)
+    fresh = build(manifest)
+    return queue if queue is not None and _places(queue) == _places(fresh) else fresh
+
+
+def _places(queue: pa.Table) -> set[tuple[Any, ...]]:
+    rows = queue.select(["sample", "region", "status"]).to_pylist()
+    return {(row["sample"], row["region"], row["status"]) for row in rows}
+
+
 def read_queue(private: Path) -> pa.Table | None:
     """The queue, None where there is none. Raises ReleaseError for a file that is none."""
     path = private / FILE
