@@ -60,6 +60,9 @@ def anonymize(
     ray_address: Annotated[str | None, typer.Option(help="An existing Ray cluster with shared storage.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished release.")] = False,
+    review: Annotated[
+        Path | None, typer.Option(help="With --resume: apply what `dsanon review` decided to the finished release.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N samples, in source order.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int, typer.Option(help="Faces a forward pass on a GPU.")] = 16,
@@ -75,6 +78,8 @@ def anonymize(
 
     if workers < -1:
         raise UsageError(f"--workers {workers}: expected 0 (inline) or more")
+    if review and not resume:
+        raise UsageError("--review goes with --resume: it changes a finished release")
     source = check_source(source)
     config = JobConfig(
         dataset=dataset,
@@ -96,7 +101,7 @@ def anonymize(
     paths = ReleasePaths.of(source, release, private, key)
     count = default_workers() if workers == -1 else workers
     with redirect_stdout(sys.stderr):  # Ray reports a dead worker on standard output
-        outcome = run(config, paths, count, ray_address, resume, overwrite)
+        outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
     if as_json:
         print(json.dumps(outcome.as_dict()))
     else:
