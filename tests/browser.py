@@ -65,7 +65,11 @@ def requests(chrome: Any) -> list[str]:
     """What the browser asked for since the last call: addresses, without those that hold their content themselves."""
     events = [json.loads(entry["message"])["message"] for entry in chrome.get_log("performance")]
     sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    return [url for url in sent if not url.startswith(("data:", "chrome:", "about:"))]
+    return [
+        url
+        for url in sent
+        if not url.startswith(("data:", "about:", "chrome:", "chrome-untrusted:", "chrome-extension:"))
+    ]
 
 
 def screenshot(chrome: Any, path: Path) -> None:
