@@ -96,7 +96,7 @@ def make_audit(paths: ReleasePaths, figures: list[Measurement] | None = None) ->
 def queue_of(paths: ReleasePaths, manifest: pa.Table) -> pa.Table:
     """The review queue, with one region that a recogniser takes for its original."""
     rows = [row for row in manifest.to_pylist() if row["region"] is not None]
-    near = {(rows[0]["sample"], rows[0]["region"]): Likeness(0.6, 0.5)}
+    near = {(rows[0]["sample"], rows[0]["region"]): Likeness(0.6, 0.5, 0.4)}
     from dsanon.key import load_key
 
     return build(manifest, read_map(paths.map, load_key(paths.key)), near)

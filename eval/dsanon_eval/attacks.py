@@ -26,7 +26,7 @@ class Attack:
     does: str
     reads: str
     axis: str
-    failed: str = "{model} measures {value}; the bound is {bound}"
+    failed: str = "{name} by {model} is {value}; the bound is {bound}"
     figures: tuple[str, ...] = ()
     share: bool = True
 
@@ -41,7 +41,8 @@ ATTACKS = (
         "Low is private: the release should lie with chance. The original says how strong the attacker is: where it "
         "is low, a low release proves nothing. Faces that could not be read count as recognised.",
         "share of released faces named correctly",
-        "{model} still names {value} of the released faces from other photos of the same people; allowed is {bound}",
+        "The recogniser {model} still names {value} of the released faces from other photos of the same people; "
+        "allowed is {bound}",
         ("cmc",),
     ),
     Attack(
@@ -51,7 +52,7 @@ ATTACKS = (
         "The attacker holds the original of each released picture as well, and asks which original a face came from.",
         "Low is private. What is above chance comes from what lies around the painted face and from its geometry.",
         "share of released faces matched to their original",
-        "{model} matches {value} of the released faces to their own original; allowed is {bound}",
+        "The recogniser {model} matches {value} of the released faces to their own original; allowed is {bound}",
     ),
     Attack(
         "verification",
@@ -63,7 +64,8 @@ ATTACKS = (
         "Low is private: 0.1 % is what strangers reach. A tenth of LFW has 300 impostor pairs, so that its threshold "
         "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it.",
         "true accept rate at a false accept rate of 0.001",
-        "{model} confirms {value} of the true suspicions; allowed is {bound}",
+        "The recogniser {model} confirms {value} of the true suspicions that a released face is a certain person; "
+        "allowed is {bound}",
         ("roc", "similarity", "distance"),
     ),
     Attack(
@@ -74,7 +76,7 @@ ATTACKS = (
         "et al., 2016).",
         "Low is private. This attacker breaks blur and mosaic although people cannot see through them.",
         "share of released faces named correctly",
-        "an attacker trained on released pictures names {value} of the faces; allowed is {bound}",
+        "An attacker trained on released pictures names {value} of the faces; allowed is {bound}",
     ),
     Attack(
         "reversal",
@@ -83,7 +85,7 @@ ATTACKS = (
         "The attacker trains a network on pairs of before and after, undoes the method, then asks a recogniser.",
         "Low is private.",
         "share of restored faces named correctly",
-        "after an attempt to undo the method, {model} names {value} of the faces; allowed is {bound}",
+        "After an attempt to undo the method, the recogniser {model} names {value} of the faces; allowed is {bound}",
     ),
     Attack(
         "landmarks",
@@ -92,7 +94,7 @@ ATTACKS = (
         "The attacker looks at no pixel of the skin, only at where 68 landmarks lie in the released face.",
         "Low is private. Pose and expression are kept on purpose, so that chance is not always reached.",
         "share of released faces named correctly",
-        "the landmarks alone name {value} of the released faces; allowed is {bound}",
+        "The landmarks alone name {value} of the released faces; allowed is {bound}",
     ),
     Attack(
         "outside",
@@ -101,16 +103,16 @@ ATTACKS = (
         "The attacker looks only at what lies outside the hidden region: hair, ears, neck, background.",
         "Low is private. No method that repaints only the face can lower it.",
         "share of released faces named correctly",
-        "what lies outside the hidden region names {value} of the people; allowed is {bound}",
+        "What lies outside the hidden region names {value} of the people; allowed is {bound}",
     ),
     Attack(
         "linkage",
         "Linking people within the release",
         ("linkage",),
         "The attacker needs no original: they look for the same person twice in the release itself.",
-        "Within a scope links are wanted, for tracking lives of them. Across scopes they must not be found.",
+        "Within a scope links are wanted, for tracking needs them. Across scopes they must not be found.",
         "share of released faces linked to the same person",
-        "{model} links {value} of the people across scopes; allowed is {bound}",
+        "The recogniser {model} links {value} of the faces ({name}); the bound is {bound}",
     ),
     Attack(
         "identity",
@@ -120,7 +122,6 @@ ATTACKS = (
         "orders give two different people.",
         "Naming the training identity should be no better than chance: nobody's real face may be put on another.",
         "share, or distance",
-        "{model} measures {value}; the bound is {bound}",
         share=False,
     ),
     Attack(
@@ -130,7 +131,7 @@ ATTACKS = (
         "No attack: a detector looks for every face that it found in the original, at the same place.",
         "High is useful: the release can still train and test detectors. A face that is lost is no success of privacy.",
         "share of the original's faces found again",
-        "the detector {model} finds only {value} of the faces again; expected is at least {bound}",
+        "The detector {model} finds only {value} of the faces again; expected is at least {bound}",
         ("detection",),
     ),
     Attack(
@@ -141,7 +142,6 @@ ATTACKS = (
         "Two halves of the originals say how far apart real photos are among themselves. Only figures of the original "
         "Inception network are called FID and can be compared with the paper's.",
         "distance, or share",
-        "{model} measures {value}; the bound is {bound}",
         share=False,
     ),
     Attack(
@@ -151,7 +151,6 @@ ATTACKS = (
         "No attack: what detectors and classifiers reach with the release in place of the original.",
         "Near the original is useful.",
         "score",
-        "{model} measures {value}; the bound is {bound}",
         share=False,
     ),
     Attack(
@@ -161,7 +160,6 @@ ATTACKS = (
         "No attack: how much a painted face flickers and jumps from frame to frame, against the original's.",
         "Near the original is good.",
         "score",
-        "{model} measures {value}; the bound is {bound}",
         share=False,
     ),
 )
@@ -173,7 +171,7 @@ LEAKS = Attack(
     "and source pixels.",
     "Nothing may be found.",
     "findings",
-    "findings of the kind {name}: {value}; allowed is {bound}",
+    "The files give something away: {name} has {value} findings; allowed is {bound}",
     share=False,
 )
 OTHERS = Attack(
@@ -183,7 +181,6 @@ OTHERS = Attack(
     "Figures that no chapter above explains; see their names.",
     "",
     "value",
-    "{name} by {model} is {value}; the bound is {bound}",
     share=False,
 )
 CHAPTERS = (*ATTACKS, LEAKS, OTHERS)
@@ -214,7 +211,7 @@ def sentence(figure: Measurement) -> str:
     chapter = chapter_of(figure.name)
     bound = "" if figure.gate is None else shown(figure.gate.bound, chapter.share)
     words = {"model": figure.model, "name": figure.name, "value": shown(figure.value, chapter.share), "bound": bound}
-    return f"{chapter.title}: {chapter.failed.format(**words)} (n = {figure.n:,})."
+    return f"{chapter.failed.format(**words)} (n = {figure.n:,})."
 
 
 def absent(figures: Iterable[Measurement]) -> list[Attack]:

@@ -110,6 +110,8 @@ def draw_curves(curves: Sequence[Curve], png: Path) -> str:
                 axes.annotate(
                     "FAR 0.001", (0.001, 1), (3, -2), ("data", "axes fraction"), "offset points", va="top", fontsize=8
                 )
+        elif all(x.is_integer() for curve in curves for x in curve.x):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         if all(0 <= value <= 1 for curve in curves for value in curve.y):
             axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel(curves[0].x_label)
@@ -159,7 +161,9 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str) -> str:
     return _draw(paint, (WIDTH, 0.7 + 0.22 * (y + 0.6)), png)
 
 
-def draw_trade_off(points: Sequence[tuple[str, float, float]], png: Path, x_label: str, y_label: str) -> str:
+def draw_trade_off(
+    points: Sequence[tuple[str, float, float]], png: Path, title: str, x_label: str, y_label: str
+) -> str:
     """Privacy against utility. points: control, utility and how many are recognised, both 0 to 1; best: lower right."""
 
     def paint(drawing: Any) -> None:
@@ -178,6 +182,7 @@ def draw_trade_off(points: Sequence[tuple[str, float, float]], png: Path, x_labe
             )
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
+        axes.set_title(title, loc="left", fontsize=9, weight="bold")
         axes.set_title("better: lower right ↘", loc="right", fontsize=8)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)

@@ -175,7 +175,7 @@ def _trade_offs(figures: Sequence[Measurement], folder: Path) -> list[Picture]:
         points = [(control, rates[control], value) for control, value in recognised.items() if control in rates]
         if len(points) > 1:
             name = f"privacy_utility_{model.split()[0]}"
-            labels = f"faces found again ({detector})", f"faces named correctly ({model})"
+            labels = model, f"faces found again ({detector})", "faces named correctly"
             alt = "; ".join(f"{c}: {shown(u, True)} found, {shown(r, True)} named" for c, u, r in points)
             out.append(_drawn(lambda png, p=points, n=labels: draw_trade_off(p, png, *n), folder, name, alt))
     return out

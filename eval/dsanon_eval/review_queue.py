@@ -5,11 +5,13 @@ It tells where the anonymization is weakest, so it is nothing to publish.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -35,35 +37,84 @@ REVIEW = pa.schema(
 )
 FILE = "review.parquet"
 
-_NEAR = 0.2  # cosine on either side of the threshold: the width over which a likeness becomes a risk
-_FALLBACK, _ONE_DETECTOR, _UNTREATED = 0.4, 0.3, 0.6
+_COVERED, _FALLBACK, _ONE_DETECTOR, _UNTREATED = 0.2, 0.4, 0.3, 0.6  # covered: a fallback to flat grey
+_FAR = 0.001  # the false accept rate at which a recogniser's threshold is taken
+_AT_MOST = 2000  # faces whose pairs set the threshold: two million pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How near a released face is to its own original, by the strongest recogniser that looked at it.
+    """How near a released face is to its own original, by the recogniser that comes nearest to accepting it.
 
     similarity: cosine · threshold: the cosine from which on that recogniser takes two faces for one person
+    spread: how far typical strangers stay below the threshold; recognisers differ much in it
     """
 
     similarity: float
     threshold: float
+    spread: float
 
     @property
     def margin(self) -> float:
         """How far it stays below the threshold; negative: recognised."""
         return self.threshold - self.similarity
 
+    @property
+    def nearness(self) -> float:
+        """0 at the threshold, -1 where typical strangers are."""
+        return -self.margin / self.spread
+
+
+def likenesses(
+    places: Sequence[tuple[str, int]],
+    people: Sequence[str],
+    embeddings: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]],
+) -> dict[tuple[str, int], Likeness]:
+    """How near each released face is to its own original, by the recogniser that comes nearest to accepting it.
+
+    places: (sample, region) of each of n faces · people: who they are
+    embeddings: of each recogniser those of the originals and of the release, (n, length); a row of NaN: none
+    The threshold is that of the originals' pairs of different people at a false accept rate of 0.001.
+    """
+    out: dict[tuple[str, int], Likeness] = {}
+    for before, after in embeddings:
+        original, released = _unit(before), _unit(after)
+        strangers = _strangers(original, people)
+        if not strangers.size:
+            continue
+        threshold = float(np.quantile(strangers, 1 - _FAR))
+        spread = max(threshold - float(np.median(strangers)), 1e-3)
+        for place, similarity in zip(places, (original * released).sum(axis=1), strict=True):
+            likeness = Likeness(float(similarity), threshold, spread)
+            if np.isfinite(similarity) and (place not in out or likeness.nearness > out[place].nearness):
+                out[place] = likeness
+    return out
+
+
+def _unit(vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Each row of length 1; one without a direction becomes NaN."""
+    rows = np.asarray(vectors, dtype=np.float64)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(length > 0, length, np.nan))
+
+
+def _strangers(original: npt.NDArray[np.float64], people: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The cosines of pairs of different people."""
+    rows = np.flatnonzero(np.isfinite(original).all(axis=1))
+    rows = rows[:: -(-len(rows) // _AT_MOST) or 1]
+    who = np.unique(np.asarray(people), return_inverse=True)[1][rows]
+    return np.asarray((original[rows] @ original[rows].T)[np.triu(who[:, None] != who[None], 1)])
+
 
 def build(
     manifest: pa.Table,
     private_map: pa.Table | None = None,
-    likenesses: Mapping[tuple[str, int], Likeness] | None = None,
+    near: Mapping[tuple[str, int], Likeness] | None = None,
 ) -> pa.Table:
     """The regions that were released, the riskiest first, of schema ``REVIEW``.
 
     risk: 1 - the product of (1 - part) over its causes, 0 to 1: an order for looking, not a probability
-    likenesses: (sample, region) → likeness, for those that were measured · private_map: tells who found a region
+    near: (sample, region) → likeness, for those that were measured · private_map: tells who found a region
     """
     found = {} if private_map is None else _found(private_map)
     ran = {name for names in found.values() for name in names} - {"annotation"}
@@ -72,7 +123,7 @@ def build(
         if row["region"] is None or row["status"] in ("empty", "quarantined"):
             continue
         place = (row["sample"], row["region"])
-        likeness = (likenesses or {}).get(place)
+        likeness = (near or {}).get(place)
         detectors = found.get(place, [])
         parts = _parts(row, likeness, detectors, len(ran))
         safe = 1.0
@@ -90,11 +141,11 @@ def build(
 def _parts(row: Mapping[str, Any], likeness: Likeness | None, detectors: list[str], ran: int) -> dict[str, float]:
     """Each cause of risk, in words, and how much it counts."""
     parts = {}
-    if likeness is not None and likeness.margin < _NEAR:
+    if likeness is not None and likeness.nearness > -0.5:
         cause = "a recogniser takes it for the original" if likeness.margin <= 0 else "near the original"
-        parts[cause] = min(1.0, (_NEAR - likeness.margin) / (2 * _NEAR))
+        parts[cause] = min(1.0, 0.5 + likeness.nearness)
     if row["status"] == "fallback":
-        parts[f"fallback: {row['reason']}"] = _FALLBACK
+        parts[f"fallback: {row['reason']}"] = _COVERED if row["method"] == "mask" else _FALLBACK
     if row["status"] == "kept":
         parts["left as it is, by consent"] = _UNTREATED
     if ran > 1 and detectors and "annotation" not in detectors and len(detectors) == 1:
