@@ -60,6 +60,9 @@ def anonymize(
     ray_address: Annotated[str | None, typer.Option(help="An existing Ray cluster with shared storage.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished release.")] = False,
+    review: Annotated[
+        Path | None, typer.Option(help="With --resume: apply what `dsanon review` decided to the finished release.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N samples, in source order.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int, typer.Option(help="Faces a forward pass on a GPU.")] = 16,
@@ -75,6 +78,8 @@ def anonymize(
 
     if workers < -1:
         raise UsageError(f"--workers {workers}: expected 0 (inline) or more")
+    if review and not resume:
+        raise UsageError("--review goes with --resume: it changes a finished release")
     source = check_source(source)
     config = JobConfig(
         dataset=dataset,
@@ -96,7 +101,7 @@ def anonymize(
     paths = ReleasePaths.of(source, release, private, key)
     count = default_workers() if workers == -1 else workers
     with redirect_stdout(sys.stderr):  # Ray reports a dead worker on standard output
-        outcome = run(config, paths, count, ray_address, resume, overwrite)
+        outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
     if as_json:
         print(json.dumps(outcome.as_dict()))
     else:
@@ -166,6 +171,25 @@ def forget(release: Release, private: Private = None, key: Key = None) -> None:
     from dsanon.private_map import forget as destroy
 
     print(f"destroyed {destroy(release, private, key)}: the identity map can never be read again")
+
+
+@app.command()
+def review(
+    release: Release,
+    private: Private = None,
+    port: Annotated[int, typer.Option(help="Of the page, on 127.0.0.1 [default: a free one].")] = 0,
+) -> None:
+    """Look at the riskiest regions on a local page, and decide: accept, mask or drop."""
+    from dsanon_eval.review_desk import open_desk
+    from dsanon_eval.review_server import ReviewServer
+
+    desk = open_desk(release, private)
+    with ReviewServer(desk, port) as server:
+        print(f"open     {server.address} (on this machine only; Ctrl-C ends it)", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    print(f"decided  {', '.join(f'{count} {verdict}' for verdict, count in desk.counts().items())}")
+    print(f"apply    dsanon anonymize … --resume --review {desk.decisions}")
 
 
 @app.command()

@@ -27,6 +27,7 @@ from dsanon.plan import Control, assign_all, scope_of
 from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_quarantine
 from dsanon.progress import Progress
 from dsanon.release import ReleasePaths, open_release, publish, release_json
+from dsanon.revision import as_entries, decided, same_identity, take_over
 from dsanon.sample import Sample
 from dsanon.shards import Shard, make_shards
 from dsanon.sources import Source, open_source
@@ -68,25 +69,39 @@ def anonymize(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    review: Path | None = None,
 ) -> Outcome:
-    """Make the release. Raises UsageError for bad input, DsanonError for a fault; nothing is published then."""
+    """Make the release. Raises UsageError for bad input, DsanonError for a fault; nothing is published then.
+
+    review: decisions about the finished release, which is replaced by one that follows them
+    """
     began = time.perf_counter()
     source = open_source(config.dataset, config.source)
     config = config.completed(source.regions, source.scope)
     parse_detectors(config.detectors)
     generator = _generator(config)
     samples = source.samples()[: config.limit]
-    shards = make_shards(samples)
+    everything = make_shards(samples)
     weights = _weights(config, generator)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
     entries["inputs"] = {"samples": len(samples), "listing": _listing(source, samples)}
     entries["dsanon"] = {"version": dsanon.__version__}
+    inputs: dict[str, Any] = dict(entries)
+    decisions = decided(paths, review) if review else ()
+    if decisions:
+        inputs["review"] = as_entries(decisions)
     seconds = {"scan": time.perf_counter() - began}
 
-    with open_release(paths, entries, resume=resume, overwrite=overwrite) as opened, explained(paths.partial):
+    with (
+        open_release(paths, inputs, resume=resume, overwrite=overwrite or review is not None) as opened,
+        explained(paths.partial),
+    ):
         names_key = subkey(opened.key, "names", config.seed)
         names = Names(names_key)
-        setup = Setup(config, paths.data, paths.staging, names_key, generator)
+        setup = Setup(config, paths.data, paths.staging, names_key, generator, decisions)
+        shards, known = everything, None
+        if review:
+            shards, known = take_over(paths, source, names, everything, entries, decisions, opened)
         executor: Executor | None = None
         try:
             executor = open_executor(setup, workers, ray_address)
@@ -94,7 +109,7 @@ def anonymize(
             todo: list[Call] = [("find", s, ()) for s in shards if not s.found(paths.staging).exists()]
             _run(executor, "find", todo, shards, quiet)
             seconds["find"] = time.perf_counter() - began - sum(seconds.values())
-            controls = _plan(config, names, shards, paths.staging, generator)
+            controls = _plan(config, names, shards, paths.staging, generator, known)
             seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
             todo = [
                 ("render", s, (c,)) for s, c in zip(shards, controls, strict=True) if not s.done(paths.staging).exists()
@@ -104,7 +119,9 @@ def anonymize(
         finally:
             if executor is not None:
                 executor.close()
-        counts, notes = _finish(config, paths, source, samples, shards, names, weights, opened.key, opened.fingerprint)
+        counts, notes = _finish(
+            config, paths, source, samples, everything, names, weights, opened.key, opened.fingerprint
+        )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
     return Outcome(counts, paths, seconds, tuple(notes))
 
@@ -159,9 +176,17 @@ def _listing(source: Source, samples: Sequence[Sample]) -> str:
 
 
 def _plan(
-    config: JobConfig, names: Names, shards: Sequence[Shard], staging: Path, generator: tuple[Path, str] | None
+    config: JobConfig,
+    names: Names,
+    shards: Sequence[Shard],
+    staging: Path,
+    generator: tuple[Path, str] | None,
+    known: Mapping[str, Control] | None = None,
 ) -> list[dict[tuple[str, str], Control]]:
-    """Each shard's fake identities, of the assignment over everybody who was found."""
+    """Each shard's fake identities, of the assignment over everybody who was found.
+
+    known: pseudonym → the fake identity that a release which is made anew has given already
+    """
     if generator is None:
         return [{} for _ in shards]
     from dsanon.models.weights import read_card
@@ -186,6 +211,8 @@ def _plan(
                 if region.label is not None and hashed in index:
                     own[subject] = index[hashed]
         wanted.append(keys)
+    if known is not None:
+        return [{key: same_identity(names, known, *key) for key in keys} for keys in wanted]
     assigned = assign_all(names, scopes, card.config.identities, own)
     return [{key: assigned[key] for key in keys} for keys in wanted]
 

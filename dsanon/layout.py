@@ -101,6 +101,16 @@ class ReleasePaths:
         return self.private / "audit"
 
     @property
+    def applied(self) -> Path:
+        """The reviewers' decisions that the finished release was made with."""
+        return self.private / "applied_review.json"
+
+    @property
+    def staged_applied(self) -> Path:
+        """Where the job writes them."""
+        return self.staging / self.applied.name
+
+    @property
     def made(self) -> Path:
         """Which release this private side belongs to, and with which key that was made."""
         return self.private / "made.json"

@@ -86,9 +86,9 @@ class QuarantineRow:
     source_sha256: str
 
 
-def write_map_rows(path: Path, rows: Sequence[MapRow]) -> None:
+def write_map_rows(path: Path, rows: pa.Table | Sequence[MapRow]) -> None:
     """Stage one shard's rows, in clear: only for the staging folder, which is gone when the release is published."""
-    _write(path, _table(IDENTITY_MAP, rows))
+    _write(path, rows if isinstance(rows, pa.Table) else _table(IDENTITY_MAP, rows))
 
 
 def read_map_rows(paths: Iterable[Path]) -> pa.Table:

@@ -128,6 +128,10 @@ def publish(paths: ReleasePaths, expected: Collection[str]) -> None:
             paths.staged_quarantine.replace(paths.quarantine)
         else:
             paths.quarantine.unlink(missing_ok=True)
+        if paths.staged_applied.exists():
+            paths.staged_applied.replace(paths.applied)
+        else:
+            paths.applied.unlink(missing_ok=True)
         write_json(paths.made, {"schema": 1, "release": str(paths.release), "key": str(paths.key)}, PRIVATE)
         if paths.release.exists() and any(paths.release.iterdir()):
             paths.release.rename(paths.replaced)

@@ -16,25 +16,31 @@ from dsanon.naming import Names
 from dsanon.plan import Control, scope_label, scope_of
 from dsanon.private_map import MapRow, QuarantineRow, write_map_rows
 from dsanon.render import Action, Strength, Treatment, render
+from dsanon.review import Decision, Verdict
 from dsanon.sample import Found, Photo, Pixels, Region, Sample, Unreadable
 from dsanon.shards import Shard
-from dsanon.sources import Sink, open_source
+from dsanon.sources import Sink, Source, open_source
 from dsanon.sources.stills import printable
 
 _PIXELS_AT_ONCE = 24_000_000  # a batch of photos is rendered when it has so many pixels
 Controls = Mapping[tuple[str, str], Control]  # (scope, subject) → fake identity
 DIED = "the worker died while processing it, twice"
+MASKED, DROPPED = "masked by a reviewer", "dropped by a reviewer"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker needs to start. generator: weights of ``ciagan`` and their sha256, None for other methods."""
+    """What a worker needs to start. generator: weights of ``ciagan`` and their sha256, None for other methods.
+
+    decisions: of a reviewer, about regions of the release that is made anew
+    """
 
     config: JobConfig
     data: Path
     staging: Path
     names_key: bytes
     generator: tuple[Path, str] | None
+    decisions: tuple[Decision, ...] = ()
 
 
 class Worker:
@@ -191,6 +197,9 @@ class _Rows:
         self.config, self.source, self.names = setup.config, source, names
         self.cameras, self.controls = cameras, controls
         self.model = setup.generator[1][:16] if setup.generator else ""
+        self.decided: dict[str, dict[int, Verdict]] = {}
+        for decision in setup.decisions:
+            self.decided.setdefault(decision.sample, {})[decision.region] = decision.verdict
         self.released: list[str] = []
         self._manifest: list[dict[str, Any]] = []
         self._map: list[MapRow] = []
@@ -198,12 +207,13 @@ class _Rows:
 
     def plan(self, sample: Sample, photo: Photo | Unreadable, found: Found) -> list[Treatment] | None:
         """What happens to the sample's regions; None where it is quarantined."""
-        reason = _obstacle(sample, photo, found, self.config.on_miss)
+        base = self._base(sample)
+        verdicts = self.decided.get(base["sample"], {})
+        reason = _obstacle(sample, photo, found, self.config.on_miss) or _dropped(verdicts, len(found.regions))
         if reason:
             self.withhold(sample, photo, found, reason)
             return None
         scope = scope_of(self.config.scope, sample, self.cameras)
-        base = self._base(sample)
         name, shown = base["sample"], base["scope"]
         self.released.append(sample.id)
         if not found.regions:
@@ -213,8 +223,11 @@ class _Rows:
             subject = subject_key(sample, index, region)
             pseudonym = self.names.subject(scope, subject)
             control = None
-            if region.label is not None and region.label in self.config.kept:
-                action: Action = "keep"
+            if verdicts.get(index) == "mask":
+                action: Action = "mask"
+                row = {"status": "fallback", "reason": MASKED, "method": action}
+            elif region.label is not None and region.label in self.config.kept:
+                action = "keep"
                 row = {"status": "kept", "reason": "consent: listed in --keep", "method": ""}
             elif region.reason:
                 action = "pixelate" if self.config.on_miss == "pixelate" else "mask"
@@ -259,8 +272,7 @@ class _Rows:
         self._withheld.append(QuarantineRow(name, printable(sample.file), reason, photo.sha256 or found.sha256))
 
     def _base(self, sample: Sample) -> dict[str, Any]:
-        target = self.source.target(sample, self.names)
-        name = target.rsplit(".", 1)[0] + ("" if sample.frame is None else f"#{sample.frame:06d}")
+        target, name = released_as(self.source, self.names, sample)
         scope = scope_label(self.names, scope_of(self.config.scope, sample, self.cameras))
         return {"sample": name, "file": target, "scope": scope}
 
@@ -273,11 +285,24 @@ class _Rows:
         return rows, self._map, self._withheld
 
 
+def released_as(source: Source, names: Names, sample: Sample) -> tuple[str, str]:
+    """The file below data/ that holds a sample, and the sample's name in the manifest."""
+    target = source.target(sample, names)
+    return target, target.rsplit(".", 1)[0] + ("" if sample.frame is None else f"#{sample.frame:06d}")
+
+
 def subject_key(sample: Sample, index: int, region: Region) -> str:
     """The source's label of a region's person, or a name of its own for somebody unlabelled."""
     from dsanon.regions import subject_of
 
     return str(subject_of(sample, index, region))
+
+
+def _dropped(verdicts: Mapping[int, Verdict], regions: int) -> str:
+    """Why a reviewer's decisions withhold a sample, '' where they do not."""
+    if "drop" in verdicts.values():
+        return DROPPED
+    return "" if all(number < regions for number in verdicts) else "a reviewer's decision fits no region of it"
 
 
 def _obstacle(sample: Sample, photo: Photo | Unreadable, found: Found, on_miss: str) -> str:

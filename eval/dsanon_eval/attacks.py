@@ -1,0 +1,220 @@
+"""What each figure means, in words for those who decide about a release: the report's chapters.
+
+An attack is added here by one entry; a figure that no entry claims is still shown, among the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dsanon_eval.measurement import Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """A chapter. names, figures: beginnings of the names of its measurements and curves
+
+    does: what the attacker does, in a sentence · reads: what a good figure looks like · axis: of the value
+    failed: what a missed gate means; ``{model}``, ``{value}`` and ``{bound}`` are filled in
+    share: values are shares of 1, shown in per cent
+    """
+
+    key: str
+    title: str
+    names: tuple[str, ...]
+    does: str
+    reads: str
+    axis: str
+    failed: str = "{name} by {model} is {value}; the bound is {bound}"
+    figures: tuple[str, ...] = ()
+    share: bool = True
+
+
+ATTACKS = (
+    Attack(
+        "recognition",
+        "Recognition from other photos",
+        ("recall_at_1",),
+        "The attacker holds named photos of everybody, though not the ones released, and asks a face recogniser for "
+        "the nearest person to each released face.",
+        "Low is private: the release should lie with chance. The original says how strong the attacker is: where it "
+        "is low, a low release proves nothing. Faces that could not be read count as recognised.",
+        "share of released faces named correctly",
+        "The recogniser {model} still names {value} of the released faces from other photos of the same people; "
+        "allowed is {bound}",
+        ("cmc",),
+    ),
+    Attack(
+        "same_photo",
+        "Recognition from the very photo",
+        ("self_recall_at_1",),
+        "The attacker holds the original of each released picture as well, and asks which original a face came from.",
+        "Low is private. What is above chance comes from what lies around the painted face and from its geometry.",
+        "share of released faces matched to their original",
+        "The recogniser {model} matches {value} of the released faces to their own original; allowed is {bound}",
+    ),
+    Attack(
+        "verification",
+        "Verification of a suspicion",
+        ("tar_at_far",),
+        "The attacker suspects that a released face is a certain person, and lets a recogniser compare the two at a "
+        "threshold that takes one pair of strangers in a thousand for the same person (LFW's protocol where its pairs "
+        "are there, and all pairs of different people).",
+        "Low is private: 0.1 % is what strangers reach. A tenth of LFW has 300 impostor pairs, so that its threshold "
+        "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it.",
+        "true accept rate at a false accept rate of 0.001",
+        "The recogniser {model} confirms {value} of the true suspicions that a released face is a certain person; "
+        "allowed is {bound}",
+        ("roc", "similarity", "distance"),
+    ),
+    Attack(
+        "parrot",
+        "An attacker who trains on the release",
+        ("parrot",),
+        "The attacker knows some people of the release and trains a recogniser on their anonymized pictures (McPherson "
+        "et al., 2016).",
+        "Low is private. This attacker breaks blur and mosaic although people cannot see through them.",
+        "share of released faces named correctly",
+        "An attacker trained on released pictures names {value} of the faces; allowed is {bound}",
+    ),
+    Attack(
+        "reversal",
+        "Undoing the anonymization",
+        ("reversal",),
+        "The attacker trains a network on pairs of before and after, undoes the method, then asks a recogniser.",
+        "Low is private.",
+        "share of restored faces named correctly",
+        "After an attempt to undo the method, the recogniser {model} names {value} of the faces; allowed is {bound}",
+    ),
+    Attack(
+        "landmarks",
+        "Recognition by the face's geometry alone",
+        ("landmark",),
+        "The attacker looks at no pixel of the skin, only at where 68 landmarks lie in the released face.",
+        "Low is private. Pose and expression are kept on purpose, so that chance is not always reached.",
+        "share of released faces named correctly",
+        "The landmarks alone name {value} of the released faces; allowed is {bound}",
+    ),
+    Attack(
+        "outside",
+        "Recognition by what was left visible",
+        ("outside",),
+        "The attacker looks only at what lies outside the hidden region: hair, ears, neck, background.",
+        "Low is private. No method that repaints only the face can lower it.",
+        "share of released faces named correctly",
+        "What lies outside the hidden region names {value} of the people; allowed is {bound}",
+    ),
+    Attack(
+        "linkage",
+        "Linking people within the release",
+        ("linkage",),
+        "The attacker needs no original: they look for the same person twice in the release itself.",
+        "Within a scope links are wanted, for tracking needs them. Across scopes they must not be found.",
+        "share of released faces linked to the same person",
+        "The recogniser {model} links {value} of the faces ({name}); the bound is {bound}",
+    ),
+    Attack(
+        "identity",
+        "Who the new faces are",
+        ("swap", "control"),
+        "A recogniser is asked for the identity that the generator was told to paint, and whether two different "
+        "orders give two different people.",
+        "Naming the training identity should be no better than chance: nobody's real face may be put on another.",
+        "share, or distance",
+        share=False,
+    ),
+    Attack(
+        "detection",
+        "Use: are the faces still found?",
+        ("detection_rate", "face_seen_rate"),
+        "No attack: a detector looks for every face that it found in the original, at the same place.",
+        "High is useful: the release can still train and test detectors. A face that is lost is no success of privacy.",
+        "share of the original's faces found again",
+        "The detector {model} finds only {value} of the faces again; expected is at least {bound}",
+        ("detection",),
+    ),
+    Attack(
+        "realism",
+        "Use: how far from real photos?",
+        ("fd_", "fid", "kid_", "precision_", "recall_mobilenetv2", "coverage_", "density_"),
+        "No attack: features of released pictures are compared with those of the originals, faces and whole pictures.",
+        "Two halves of the originals say how far apart real photos are among themselves. Only figures of the original "
+        "Inception network are called FID and can be compared with the paper's.",
+        "distance, or share",
+        share=False,
+    ),
+    Attack(
+        "utility",
+        "Use: training and testing on the release",
+        ("utility", "ap_", "person_ap", "pedestrian", "background", "psnr"),
+        "No attack: what detectors and classifiers reach with the release in place of the original.",
+        "Near the original is useful.",
+        "score",
+        share=False,
+    ),
+    Attack(
+        "video",
+        "Use: steadiness over time",
+        ("temporal",),
+        "No attack: how much a painted face flickers and jumps from frame to frame, against the original's.",
+        "Near the original is good.",
+        "score",
+        share=False,
+    ),
+)
+LEAKS = Attack(
+    "leaks",
+    "Leaks in the files",
+    ("leak",),
+    "Every file of the release is opened and searched for what came along: metadata, thumbnails, names, hashes, "
+    "and source pixels.",
+    "Nothing may be found.",
+    "findings",
+    "The files give something away: {name} has {value} findings; allowed is {bound}",
+    share=False,
+)
+OTHERS = Attack(
+    "others",
+    "Other figures",
+    (),
+    "Figures that no chapter above explains; see their names.",
+    "",
+    "value",
+    share=False,
+)
+CHAPTERS = (*ATTACKS, LEAKS, OTHERS)
+
+
+def chapter_of(name: str) -> Attack:
+    """The chapter of a measurement: whose beginning fits the longest; the others' where none does."""
+    fitting = [(len(start), number) for number, a in enumerate(CHAPTERS) for start in a.names if name.startswith(start)]
+    return CHAPTERS[max(fitting, key=lambda pair: (pair[0], -pair[1]))[1]] if fitting else OTHERS
+
+
+def chapter_of_figure(figure: str) -> Attack:
+    """The chapter of a curve."""
+    return next((a for a in CHAPTERS if any(figure.startswith(start) for start in a.figures)), OTHERS)
+
+
+def shown(value: float | None, share: bool) -> str:
+    """A value as a reader wants it: per cent for shares, three figures for the rest, a dash for none."""
+    if value is None:
+        return "–"
+    if share:
+        return f"{100 * value:.1f} %"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.3g}"
+
+
+def sentence(figure: Measurement) -> str:
+    """A missed gate in words. Only for a figure with a gate."""
+    chapter = chapter_of(figure.name)
+    bound = "" if figure.gate is None else shown(figure.gate.bound, chapter.share)
+    words = {"model": figure.model, "name": figure.name, "value": shown(figure.value, chapter.share), "bound": bound}
+    return f"{chapter.failed.format(**words)} (n = {figure.n:,})."
+
+
+def absent(figures: Iterable[Measurement]) -> list[Attack]:
+    """Attacks that nothing was measured for."""
+    there = {chapter_of(figure.name).key for figure in figures}
+    return [attack for attack in (*ATTACKS, LEAKS) if attack.key not in there]

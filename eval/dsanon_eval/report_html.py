@@ -1,0 +1,217 @@
+"""report.html: an audit on one page that a privacy officer reads in five minutes and a researcher in thirty.
+
+One file, no network, no script. It shows pixels of the release only; the variant with source crops beside them is for
+the private side, where it is written instead, and goes when the key goes.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dsanon.durable import PRIVATE, PRIVATE_FOLDER, aside, explained
+from dsanon.errors import BadImage, UsageError
+from dsanon.layout import ReleasePaths
+from dsanon.private_map import lookup
+from dsanon.sample import Pixels
+from dsanon_eval.attacks import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
+from dsanon_eval.audit_files import AuditFiles, read_audit
+from dsanon_eval.crops import crop, frame_of, open_picture
+from dsanon_eval.figures import draw_curves, draw_rows, draw_trade_off, finite
+from dsanon_eval.measurement import Measurement
+from dsanon_eval.review_queue import current_queue
+
+RISKIEST = 24  # regions that the page shows
+_ORDER = ("release", "original", "blackout")  # controls that stand first in a table; chance comes last
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawing: the SVG element, what it shows (for those who cannot see it), and its file below figures/."""
+
+    svg: Any
+    alt: str
+    png: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """An attack, its figures in the order they are shown, and its drawings."""
+
+    attack: Attack
+    figures: tuple[Measurement, ...]
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region to look at. image, source: data URIs, '' where there is none · problem: why there is none"""
+
+    row: Mapping[str, Any]
+    image: str
+    source: str
+    problem: str
+
+
+def write_report(
+    release: Path,
+    source: Path | None = None,
+    private: Path | None = None,
+    key: Path | None = None,
+    with_source: bool = False,
+) -> Path:
+    """Write RELEASE/audit/report.html and the figures' PNGs; returns the page's path.
+
+    with_source: crops of the source beside those of the release, under a red banner; that page is written to
+    ``audit/`` on the private side (0600) and never into RELEASE. It needs ``source`` and the key.
+    Raises ReleaseError (no audit, not writable), KeyFileError, UsageError.
+    """
+    if with_source and source is None:
+        raise UsageError("--with-source needs --source: name the dataset that the release was made from")
+    paths = ReleasePaths.of(source, release, private, key)
+    files = read_audit(paths)
+    folder = paths.release / "audit" / "figures"
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    originals = _originals(paths, source, key) if with_source and source else {}
+    regions = _regions(paths.release / "data", current_queue(paths.private, files.manifest), originals)
+    page = _page(files, _chapters(files, folder), _trade_offs(files.measurements, folder), regions, with_source)
+    if with_source:
+        out, mode = paths.private / "audit" / "report-with-source.html", PRIVATE
+        with explained(out.parent):
+            out.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    else:
+        out, mode = paths.release / "audit" / "report.html", 0o644
+    with aside(out, mode) as file:
+        file.write(page.encode("utf-8", "replace"))
+    return out
+
+
+def _page(
+    files: AuditFiles,
+    chapters: Sequence[Chapter],
+    trade_offs: Sequence[Picture],
+    regions: Sequence[Region],
+    with_source: bool,
+) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # names of files and labels of people come from strangers: everything is escaped but what was drawn here
+    environment = Environment(
+        loader=PackageLoader("dsanon_eval", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "sentence": sentence}
+    return environment.get_template("report.html").render(
+        files=files,
+        chapters=[chapter for chapter in chapters if chapter.attack is not LEAKS],
+        leaks=next((chapter for chapter in chapters if chapter.attack is LEAKS), None),
+        absent=absent(files.measurements),
+        trade_offs=trade_offs,
+        regions=regions,
+        with_source=with_source,
+    )
+
+
+def _chapters(files: AuditFiles, folder: Path) -> list[Chapter]:
+    """Every chapter that has a figure or a curve."""
+    out = []
+    for attack in CHAPTERS:
+        figures = _sorted([figure for figure in files.measurements if chapter_of(figure.name) is attack])
+        pictures = []
+        for name in dict.fromkeys(figure.name for figure in figures):
+            same = [figure for figure in figures if figure.name == name and finite(figure)]
+            if attack is not LEAKS and len(same) > 1 and not name.endswith(("_std", "_optimistic")):
+                axis = attack.axis if attack.share else name
+                alt = f"{name}: value and 95 % interval of release and controls, as in the table."
+                pictures.append(_drawn(lambda png, s=same, a=axis: draw_rows(s, png, a), folder, name, alt))
+        for name, curves in files.curves.items():
+            if chapter_of_figure(name) is attack and any(curve.x for curve in curves):
+                lines = ", ".join(curve.label for curve in curves)
+                alt = f"{name}: {curves[0].y_label} over {curves[0].x_label}, a line each for {lines}."
+                pictures.append(_drawn(lambda png, c=curves: draw_curves(c, png), folder, name, alt))
+        if figures or pictures:
+            out.append(Chapter(attack, tuple(figures), tuple(pictures)))
+    return out
+
+
+def _sorted(figures: Sequence[Measurement]) -> list[Measurement]:
+    """Figure by figure and model by model as measured; the release first, chance last."""
+    names = list(dict.fromkeys(figure.name for figure in figures))
+    models = list(dict.fromkeys(figure.model for figure in figures))
+
+    def place(figure: Measurement) -> tuple[int, int, int, str]:
+        control = figure.control
+        rank = _ORDER.index(control) if control in _ORDER else 99 if control == "chance" else 50
+        return names.index(figure.name), models.index(figure.model), rank, control
+
+    return sorted(figures, key=place)
+
+
+def _trade_offs(figures: Sequence[Measurement], folder: Path) -> list[Picture]:
+    """Who is still recognised against who is still found: a drawing for each recogniser, with the first detector."""
+    found: dict[str, dict[str, float]] = {}
+    named: dict[str, dict[str, float]] = {}
+    for figure in filter(finite, figures):
+        if figure.name == "detection_rate":
+            # the rate is over what is found in the original
+            found.setdefault(figure.model, {"original": 1.0})[figure.control] = figure.value
+        elif figure.name == "recall_at_1" and figure.control != "chance":
+            named.setdefault(figure.model, {})[figure.control] = figure.value
+    detector = next(iter(found), None)
+    out = []
+    for model, recognised in named.items() if detector else ():
+        rates = found[str(detector)]
+        points = [(control, rates[control], value) for control, value in recognised.items() if control in rates]
+        if len(points) > 1:
+            name = f"privacy_utility_{model.split()[0]}"
+            labels = model, f"faces found again ({detector})", "faces named correctly"
+            alt = "; ".join(f"{c}: {shown(u, True)} found, {shown(r, True)} named" for c, u, r in points)
+            out.append(_drawn(lambda png, p=points, n=labels: draw_trade_off(p, png, *n), folder, name, alt))
+    return out
+
+
+def _drawn(draw: Callable[..., str], folder: Path, name: str, alt: str) -> Picture:
+    from markupsafe import Markup
+
+    png = re.sub(r"[^\w.-]", "_", name)[:80] + ".png"
+    return Picture(Markup(draw(folder / png)), alt, png)
+
+
+def _regions(data: Path, queue: pa.Table, originals: Mapping[tuple[str, int], tuple[Path, str]]) -> list[Region]:
+    out = []
+    cached = lru_cache(maxsize=1)(open_picture)
+    for row in queue.slice(0, RISKIEST).to_pylist():
+        frame = frame_of(row["sample"])
+        original = originals.get((row["sample"], row["region"]))
+        try:
+            image, problem = _uri(cached(data, row["file"], frame), row["box"]), ""
+        except BadImage as error:
+            image, problem = "", str(error)
+        try:
+            before = _uri(open_picture(*original, frame), row["box"]) if original else ""
+        except BadImage:
+            before = ""
+        out.append(Region(row, image, before, problem))
+    return out
+
+
+def _originals(paths: ReleasePaths, source: Path, key: Path | None) -> dict[tuple[str, int], tuple[Path, str]]:
+    """Where each region was cut from: (sample, region) → SOURCE and the file below it."""
+    rows = lookup(paths.release, paths.private, key)
+    root = source if source.is_dir() else source.parent  # one video
+    return {(row["sample"], row["region"]): (root, row["source_file"]) for row in rows}
+
+
+def _uri(pixels: Pixels, box: Sequence[float]) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(crop(pixels, box)).decode()

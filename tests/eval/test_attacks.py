@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from dsanon_eval.attacks import CHAPTERS, OTHERS, absent, chapter_of, sentence, shown
+from dsanon_eval.measurement import Gate, Measurement
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("recall_at_1", "recognition"),
+        ("self_recall_at_1", "same_photo"),
+        ("landmark_recall_at_1", "landmarks"),
+        ("parrot_recall_at_1", "parrot"),
+        ("tar_at_far_all_pairs", "verification"),
+        ("recall_mobilenetv2_face", "realism"),
+        ("swap_recall_at_1", "identity"),
+        ("leak_metadata", "leaks"),
+        ("temporal_jitter", "video"),
+        ("unheard_of", "others"),
+    ],
+)
+def test_every_figure_has_its_chapter(name: str, key: str) -> None:
+    assert chapter_of(name).key == key
+
+
+def test_a_missed_gate_is_told_in_words() -> None:
+    figure = Measurement("recall_at_1", "faceres", "release", 0.1234, None, 1500, None, Gate("max", 0.03))
+    assert sentence(figure) == (
+        "The recogniser faceres still names 12.3 % of the released faces from other photos of the same people; "
+        "allowed is 3.0 % (n = 1,500)."
+    )
+    for chapter in CHAPTERS:
+        name = (chapter.names or ("unheard_of",))[0]
+        told = sentence(Measurement(name, "m", "release", 0.5, None, 3, None, Gate("min", 0.9)))
+        assert "{" not in told
+
+
+def test_what_was_not_measured_is_known() -> None:
+    keys = {attack.key for attack in absent([Measurement("recall_at_1", "m", "release", 0.5, None, 3)])}
+    assert "recognition" not in keys
+    assert {"parrot", "reversal", "leaks"} <= keys
+    assert OTHERS.key not in keys
+
+
+def test_values_are_shown_as_readers_want_them() -> None:
+    assert shown(0.0123, True) == "1.2 %"
+    assert [shown(value, False) for value in (None, 3.0, 0.012345, 1234567.0)] == ["–", "3", "0.0123", "1,234,567"]

@@ -1,0 +1,141 @@
+"""The page, built from a tiny real release and made-up figures."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from audited_release import HOSTILE, make_audit, make_release
+from dsanon_eval.report_html import write_report
+
+from dsanon.errors import KeyFileError, ReleaseError, UsageError
+from dsanon.layout import ReleasePaths
+from dsanon.private_map import forget
+
+
+class Page(HTMLParser):
+    """Tags and their attributes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> ReleasePaths:
+    paths = make_release(tmp_path_factory.mktemp("report"))
+    make_audit(paths)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def page(paths: ReleasePaths) -> Page:
+    return Page(write_report(paths.release))
+
+
+def test_it_holds_everything_itself_and_no_script(page: Page) -> None:
+    assert not page.all("script")
+    assert {source for image in page.all("img") if (source := image["src"])[:23] != "data:image/jpeg;base64,"} == set()  # type: ignore[index]
+    for _, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+            assert re.match(r"#|data:|$", attributes.get(name) or ""), attributes
+        assert not any(name.startswith("on") for name in attributes)
+    assert not re.search(r"url\((?!#)", page.text)
+
+
+def test_hostile_names_stay_text(page: Page) -> None:
+    assert HOSTILE not in page.text
+    assert page.text.count("&lt;script&gt;document.title=") >= 4  # a finding, a note, a model and a control
+
+
+def test_the_verdict_comes_first_in_plain_words(page: Page) -> None:
+    assert "Not fit for publication: 3 of 6 gates failed" in page.text
+    assert "faceres still names 12.0 % of the released faces" in page.text
+    assert "tar_at_far (dlib_resnet): required, but not measured" in page.text
+    assert page.text.index("Not fit for publication") < page.text.index("What became of samples")
+
+
+def test_it_can_be_read_without_seeing_it(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(image.get("alt") for image in page.all("img"))
+    assert all(cell.get("scope") for cell in page.all("th"))
+    drawings = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(drawings) == len(page.all("svg"))
+    assert all(drawing.get("aria-label") for drawing in drawings)
+    ids = [value for _, attributes in page.tags if (value := attributes.get("id"))]
+    assert len(ids) == len(set(ids))
+    assert {link["href"] for link in page.all("a")} <= {f"#{name}" for name in ids}
+
+
+def test_figures_lie_beside_it(page: Page, paths: ReleasePaths) -> None:
+    named = set(re.findall(r"figures/([\w.-]+\.png)", page.text))
+    assert {"roc_dlib_resnet.png", "recall_at_1.png", "privacy_utility_faceres.png"} <= named
+    assert named == {path.name for path in (paths.release / "audit" / "figures").glob("*.png")}
+
+
+def test_source_crops_go_to_the_private_side_only(paths: ReleasePaths) -> None:
+    source = paths.release.parent / "source"
+    out = write_report(paths.release, source, with_source=True)
+    assert out.is_relative_to(paths.private)
+    assert out.stat().st_mode & 0o077 == 0
+    private = Page(out)
+    assert len(private.all("img")) == 4
+    assert 'role="alert"' in private.text
+    assert "faces of real people" in private.text
+    public = Page(write_report(paths.release))
+    assert len(public.all("img")) == 2
+    assert "faces of real people" not in public.text
+    assert str(paths.private) not in public.text
+    with pytest.raises(UsageError, match="--source"):
+        write_report(paths.release, with_source=True)
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    paths = make_release(tmp_path)
+    with pytest.raises(ReleaseError, match="run `dsanon audit"):
+        write_report(paths.release)
+    make_audit(paths, [])
+    (paths.release / "audit" / "findings.json").unlink()
+    (paths.private / "review.parquet").unlink()
+    for file in (paths.release / "audit" / "figures").iterdir():
+        file.unlink()
+    for file in (paths.release / "data").rglob("*.jpg"):
+        file.unlink()
+    report = paths.release / "audit" / "report.json"
+    report.write_text('{"schema": 1, "measurements": [{"name": "recall_at_1", "value": null}]}')
+    text = write_report(paths.release).read_text()
+    for said in (
+        "No verdict: no gate was checked",
+        "1 entries of report.json hold no figure",
+        "No figure was measured",
+        "The files were not scanned",
+        "not shown: ",
+        "The cost by stage was not recorded",
+        "<li>Undoing the anonymization</li>",
+        "<strong>Pseudonymous.</strong>",
+    ):
+        assert said in text
+    report.write_text(
+        report.read_text().replace("null", '0.5, "model": "m", "control": "release", "n": 5, "gate": {"max": 0.6}')
+    )
+    forget(paths.release)
+    text = write_report(paths.release).read_text()
+    assert "All 1 gates kept" in text
+    assert "<strong>The key was destroyed.</strong>" in text
+    with pytest.raises(KeyFileError):
+        write_report(paths.release, paths.release.parent / "source", with_source=True)

@@ -1,0 +1,132 @@
+"""Decisions of a review applied to a finished release: what was decided changes, all else stays byte for byte."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from audited_release import make_release
+from PIL import Image
+
+from dsanon import job, shards
+from dsanon.demo import portrait
+from dsanon.layout import ReleasePaths
+from dsanon.manifest import read_rows
+from dsanon.private_map import lookup
+from dsanon.review import Decision, Review, manifest_digest, read_review, write_review
+from runs import Done, anonymize, assert_nothing_of, digest
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleasePaths:
+    """A release of three shards: two portraits and a wall."""
+    monkeypatch.setattr(shards, "CHUNK", 1)
+    return make_release(tmp_path, "blur")
+
+
+def regions(paths: ReleasePaths) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = read_rows(paths.release / "manifest.parquet").to_pylist()
+    return [row for row in rows if row["region"] is not None]
+
+
+def decide(paths: ReleasePaths, *decisions: Decision) -> Path:
+    file = paths.release.with_name("review.json")
+    write_review(file, Review(manifest_digest(paths.release), tuple(sorted(decisions))))
+    return file
+
+
+def apply(paths: ReleasePaths, file: Path, *options: object, method: str = "blur") -> Done:
+    source = paths.release.parent / "source"
+    given = ("--method", method, "--detectors", "hog", "--resume", "--review", file)
+    return anonymize(source, paths.release, *given, *options)
+
+
+def test_mask_covers_one_region_and_leaves_the_rest(paths: ReleasePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = regions(paths)
+    before = digest(paths.release)
+    seen: list[int] = []
+    run = job._run
+    monkeypatch.setattr(job, "_run", lambda e, stage, todo, *rest: (seen.append(len(todo)), run(e, stage, todo, *rest)))
+    done = apply(paths, decide(paths, Decision(first["sample"], 0, "mask"), Decision(second["sample"], 0, "accept")))
+    assert done.code == 0, done.error
+    assert set(seen) == {1}  # one shard of three is found and rendered again
+    masked, other = regions(paths)
+    assert (masked["status"], masked["method"], masked["reason"]) == ("fallback", "mask", "masked by a reviewer")
+    assert other == second
+    after = digest(paths.release)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {f"data/{first['file']}", "manifest.parquet", "release.json", "CARD.md"}
+    x0, y0, x1, y1 = map(round, masked["box"])
+    with Image.open(paths.release / "data" / first["file"]) as image:
+        face = np.asarray(image.convert("RGB"))[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4]
+    assert face.std() < 3  # flat, but for the codec
+
+
+def test_drop_withholds_the_sample_for_good(paths: ReleasePaths) -> None:
+    first, second = regions(paths)
+    source = paths.release.parent / "source"
+    assert apply(paths, decide(paths, Decision(first["sample"], 0, "drop"))).code == 3
+    assert not (paths.release / "data" / first["file"]).exists()
+    rows = read_rows(paths.release / "manifest.parquet").to_pylist()
+    dropped = next(row for row in rows if row["sample"] == first["sample"])
+    assert (dropped["status"], dropped["reason"]) == ("quarantined", "dropped by a reviewer")
+    assert first["sample"] not in {row["sample"] for row in lookup(paths.release)}
+    # a second review adds to the first, and accepting brings nothing back
+    assert apply(paths, decide(paths, Decision(second["sample"], 0, "mask"))).code == 3
+    assert not (paths.release / "data" / first["file"]).exists()
+    assert [row["reason"] for row in regions(paths)] == ["masked by a reviewer"]
+    assert apply(paths, decide(paths, Decision(second["sample"], 0, "accept"))).code == 3
+    assert [row["reason"] for row in regions(paths)] == ["masked by a reviewer"]
+    assert_nothing_of(portrait(), [source / "a.jpg", source / "b.png"], paths.release)
+    kept = {(d.sample, d.verdict) for d in read_review(paths.applied).decisions}
+    assert kept == {(first["sample"], "drop"), (second["sample"], "mask")}
+    assert paths.applied.stat().st_mode & 0o077 == 0
+
+
+def test_other_people_keep_their_fake_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = make_release(tmp_path, "ciagan")  # one shard: the other portrait is painted again
+    first, second = regions(paths)
+    before = digest(paths.release)
+    was = [row for row in lookup(paths.release) if row["sample"] == second["sample"]]
+    assert apply(paths, decide(paths, Decision(first["sample"], 0, "mask")), method="ciagan").code == 0
+    after = digest(paths.release)
+    assert after[f"data/{second['file']}"] == before[f"data/{second['file']}"]
+    assert [row for row in lookup(paths.release) if row["sample"] == second["sample"]] == was
+
+
+def test_cut_off_it_goes_on(paths: ReleasePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = regions(paths)
+    before = digest(paths.release)
+    file = decide(paths, Decision(first["sample"], 0, "drop"))
+    finish = job._finish
+    monkeypatch.setattr(job, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert apply(paths, file).code == 1
+    assert digest(paths.release) == before  # the finished release is as it was
+    monkeypatch.setattr(job, "_finish", finish)
+    refused = apply(paths, decide(paths, Decision(first["sample"], 0, "mask")))
+    assert "have changed: review" in refused.error
+    assert apply(paths, decide(paths, Decision(first["sample"], 0, "drop"))).code == 3
+    assert not (paths.release / "data" / first["file"]).exists()
+
+
+def test_what_does_not_belong_together_is_refused(paths: ReleasePaths) -> None:
+    first, _ = regions(paths)
+    before = digest(paths.release)
+    file = decide(paths, Decision(first["sample"], 0, "mask"))
+    refused = apply(paths, file, "--kernel", 21)
+    assert (refused.code, "other options" in refused.error) == (2, True)
+    assert digest(paths.release) == before
+    elsewhere = decide(paths, Decision(first["sample"], 7, "mask"))
+    assert "there is none" in apply(paths, elsewhere).error
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps(stored | {"manifest_sha256": "0" * 64, "decisions": []}))
+    assert "another state" in apply(paths, file).error
+    file.write_text(json.dumps(stored | {"decisions": [{"sample": "x", "region": 0, "verdict": "publish"}]}))
+    assert "verdict of accept, mask, drop" in apply(paths, file).error
+    assert "does not exist" in apply(paths, file.with_name("none.json")).error
+    source = paths.release.parent / "source"
+    assert "goes with --resume" in anonymize(source, paths.release, "--review", file).error
+    assert digest(paths.release) == before
