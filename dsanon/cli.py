@@ -150,20 +150,15 @@ def train(
     data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, either may be missing.")],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
-    workers: Annotated[int, typer.Option(help="CPU threads [default: all cores].")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes: a GPU each, or a share of the cores [default: one per GPU, else 1].")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")] = False,
 ) -> None:
     """Train a generator from a recipe."""
-    from dsanon_training.loop import train as run
+    from dsanon_training.launch import train as run
     from dsanon_training.recipe import load_recipe
-
-    class Report:
-        def line(self, text: str) -> None:
-            print(text, flush=True)
-
-        def progress(self, done: int, total: int) -> None:
-            if done % 250 == 0 or done == total:
-                print(f"preparing crops {done}/{total}", flush=True)
+    from dsanon_training.report import Report
 
     print(run(load_recipe(recipe, settings), data, out, workers, resume, Report()))
 

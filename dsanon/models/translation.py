@@ -27,8 +27,7 @@ class Pix2Pix(nn.Module):
         down, up = (6, 64, 128, 256, 512, 512, 512, 512), (512, 512, 512, 512, 256, 128, 64)
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(down))
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(a * (1 + (level > 0)), b, 4, 2, 1)
-            for level, (a, b) in enumerate(pairwise((*up, 3)))
+            nn.ConvTranspose2d(a * (1 + (level > 0)), b, 4, 2, 1) for level, (a, b) in enumerate(pairwise((*up, 3)))
         )
 
     def forward(self, landmarks: Tensor, pixels: Tensor, hidden: Tensor, padding: Tensor, control: Tensor) -> Tensor:
@@ -66,9 +65,7 @@ class ResidualTranslator(nn.Module):
         self.stem = nn.Conv2d(3, 64, 7, padding=3, padding_mode="reflect")
         self.downs = nn.ModuleList([nn.Conv2d(64, 128, 3, 2, 1), nn.Conv2d(128, 256, 3, 2, 1)])
         self.blocks = nn.Sequential(*(_Residual(256) for _ in range(6)))
-        self.ups = nn.ModuleList(
-            [nn.ConvTranspose2d(256, 128, 3, 2, 1, 1), nn.ConvTranspose2d(128, 64, 3, 2, 1, 1)]
-        )
+        self.ups = nn.ModuleList([nn.ConvTranspose2d(256, 128, 3, 2, 1, 1), nn.ConvTranspose2d(128, 64, 3, 2, 1, 1)])
         self.out = nn.Conv2d(64, 3, 7, padding=3, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class Recipe:
     family: str = _key("ciagan", "ciagan, siamese, pix2pix or cyclegan: the networks, and what a step does with them")
     network: str = _key("paper", "family siamese: its generator, paper, reference or faces (which sees the source)")
     guide: str = _key("siamese", "family siamese: who judges the identity, siamese or classifier")
+    joint: bool = _key(True, "family siamese: the guide goes on learning from painted faces, not from real ones alone")
     steps: int = _key(12000, "training steps in all, those of `pretrain` among them")
     pretrain: int = _key(0, "family siamese: first steps, in which the guide alone learns from real photos (Proxy-NCA)")
     batch: int = _key(16, "samples a step, of all processes together")
@@ -43,9 +44,13 @@ class Recipe:
     ema: float = _key(0.998, "decay of the generator's moving average, which is what ships; 0: the generator itself")
     generator_every: int = _key(1, "the generator learns in every so many-th step")
     critic_every: int = _key(1, "the critics learn in every so many-th step")
-    own_share: float = _key(0.5, "share of the samples whose target is the source's own identity: their pixels are known")
+    own_share: float = _key(
+        0.5, "share of the samples whose target is the source's own identity: their pixels are known"
+    )
     mix_share: float = _key(0.2, "share of the other samples whose target is a mix of two identities")
-    spread_share: float = _key(0.5, "share of the samples that hide more than the outline, as a face of another shape needs")
+    spread_share: float = _key(
+        0.5, "share of the samples that hide more than the outline, as a face of another shape needs"
+    )
     l1: float = _key(6.0, "weight of the distance to the source's pixels, where they are known")
     ring: float = _key(6.0, "weight of the distance to the visible pixels around the region")
     matching: float = _key(3.0, "weight of the distance between the pixel critic's features")
@@ -84,7 +89,19 @@ _POSITIVE = (
     *("steps", "batch", "embedding", "learning_rate", "min_photos", "views", "warmup", "margin"),
     *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
 )
-_WEIGHTS = ("l1", "ring", "matching", "perceptual", "pixel", "projected", "identity", "away", "cycle", "pretrain", "seed")
+_WEIGHTS = (
+    "l1",
+    "ring",
+    "matching",
+    "perceptual",
+    "pixel",
+    "projected",
+    "identity",
+    "away",
+    "cycle",
+    "pretrain",
+    "seed",
+)
 
 
 def recipe_names() -> list[str]:
@@ -151,7 +168,9 @@ def validate(values: dict[str, Any]) -> Recipe:
     if recipe.teacher_full < recipe.teacher_from:
         raise RecipeError(f"teacher_full = {recipe.teacher_full} comes before teacher_from = {recipe.teacher_from}")
     if recipe.init and recipe.family != "ciagan":
-        raise RecipeError(f"recipe key init: family {recipe.family} starts from random weights, only ciagan takes a file")
+        raise RecipeError(
+            f"recipe key init: family {recipe.family} starts from random weights, only ciagan takes a file"
+        )
     return recipe
 
 
@@ -160,7 +179,13 @@ def table() -> str:
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for f in fields(Recipe):
         default = list(f.default) if isinstance(f.default, tuple) else f.default
-        shown = f'"{default}"' if isinstance(default, str) else str(default).lower() if default in (True, False) else str(default)
+        shown = (
+            f'"{default}"'
+            if isinstance(default, str)
+            else str(default).lower()
+            if default in (True, False)
+            else str(default)
+        )
         rows.append(f"| `{f.name}` | {_type(f.default)} | `{shown}` | {f.metadata['about']} |")
     return "\n".join(rows)
 
