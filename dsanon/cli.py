@@ -37,7 +37,7 @@ def anonymize(
     source: Annotated[Path, typer.Argument(help="The dataset's folder, or a video file. Never written to.")],
     release: Annotated[Path, typer.Argument(help="The folder to make; it appears only when it is whole.")],
     dataset: Annotated[str, typer.Option(help="lfw, celeba, coco, mots, mot, folder or video.")],
-    method: Annotated[str, typer.Option(help="ciagan, blur, pixelate or mask.")] = "ciagan",
+    method: Annotated[str, typer.Option(help="ciagan, pix2pix, cyclegan, blur, pixelate or mask.")] = "ciagan",
     kernel: Annotated[int, typer.Option(help="Of blur, in pixels of a 128-pixel face crop.")] = 9,
     block: Annotated[int, typer.Option(help="Of pixelate: a cell's side, in pixels of a 128-pixel face crop.")] = 16,
     regions: Annotated[str, typer.Option(help="face, body or both [default: body for mots, else face].")] = "",
@@ -175,12 +175,13 @@ def datasets(as_json: Json = False) -> None:
 def methods(as_json: Json = False) -> None:
     """List the methods and whether they are usable now."""
     from dsanon.config import METHODS
-    from dsanon.job import GENERATOR
+    from dsanon.job import GENERATORS
     from dsanon.models import store
 
-    shipped = {row["name"]: row["usable"] for row in store.describe()}
+    here = {row["name"]: row["usable"] for row in store.describe()}
     rows = [
-        {"name": n, "about": a, "usable": n != "ciagan" or bool(shipped.get(GENERATOR))} for n, a in METHODS.items()
+        {"name": n, "about": a, "usable": n not in GENERATORS or bool(here.get(GENERATORS[n]))}
+        for n, a in METHODS.items()
     ]
     _listing(rows, as_json)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,8 +64,9 @@ class Batch:
         return self._each(lambda t: t.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "points"}
-        return replace(self, **{name: change(t) for name, t in tensors.items()})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()}
+        return Batch(**moved)
 
 
 class People:
@@ -229,7 +231,8 @@ class _Steps(Dataset[Batch]):
             cv2.setNumThreads(1)
             crops = open_crops(self.folder)
             self._opened = crops, People(crops, self.recipe.min_photos)
-        return batch(*self._opened, self.recipe, step, *self.place)
+        crops, people = self._opened
+        return batch(crops, people, self.recipe, step, *self.place)
 
 
 def stream(crops: Crops, people: People, recipe: Recipe, start: int, engine: Engine, partners: bool) -> Iterator[Batch]:

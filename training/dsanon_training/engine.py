@@ -96,7 +96,7 @@ def average_gradients(parameters: list[nn.Parameter], ranks: int) -> None:
     flat = torch.cat([g.reshape(-1) for g in gradients])
     torch.distributed.all_reduce(flat)
     flat /= ranks
-    for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    for g, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         g.copy_(mean.view_as(g))
 
 

@@ -23,9 +23,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bo
     workers = default_workers() if workers is None else workers
     gpus = torch.cuda.device_count()
     if workers < 1 or (gpus and workers > gpus):
-        raise UsageError(
-            f"--workers {workers}: expected 1 or more" + (f", and no more than the {gpus} GPUs" * bool(gpus))
-        )
+        raise UsageError(f"--workers {workers}: expected 1 … {gpus or 'the number of cores'}, a process each")
     if recipe.batch % workers:
         raise RecipeError(f"batch = {recipe.batch} cannot be shared by {workers} workers: choose a multiple")
     if (out / CHECKPOINT).exists() and not resume:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 def _key(default: T, about: str) -> T:
     """A recipe's key with what it means; docs/training.md shows all of them as a table."""
-    return field(default=default, metadata={"about": about})  # type: ignore[no-any-return, call-overload]
+    return field(default=default, metadata={"about": about})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,10 @@ class Recipe:
     generator_every: int = _key(1, "the generator learns in every so many-th step")
     critic_every: int = _key(1, "the critics learn in every so many-th step")
     own_share: float = _key(
-        0.5, "share of the samples whose target is the source's own identity: their pixels are known"
+        0.5, "share of the samples whose target is the source's own identity, whose pixels are known"
     )
     mix_share: float = _key(0.2, "share of the other samples whose target is a mix of two identities")
-    spread_share: float = _key(
-        0.5, "share of the samples that hide more than the outline, as a face of another shape needs"
-    )
+    spread_share: float = _key(0.5, "share of the samples that hide more than the outline, as another face shape needs")
     l1: float = _key(6.0, "weight of the distance to the source's pixels, where they are known")
     ring: float = _key(6.0, "weight of the distance to the visible pixels around the region")
     matching: float = _key(3.0, "weight of the distance between the pixel critic's features")
@@ -89,18 +88,9 @@ _POSITIVE = (
     *("steps", "batch", "embedding", "learning_rate", "min_photos", "views", "warmup", "margin"),
     *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
 )
-_WEIGHTS = (
-    "l1",
-    "ring",
-    "matching",
-    "perceptual",
-    "pixel",
-    "projected",
-    "identity",
-    "away",
-    "cycle",
-    "pretrain",
-    "seed",
+_NOT_NEGATIVE = (
+    *("l1", "ring", "matching", "perceptual", "pixel", "projected", "identity", "away", "cycle"),
+    *("pretrain", "seed", "teacher_from"),
 )
 
 
@@ -162,15 +152,13 @@ def validate(values: dict[str, Any]) -> Recipe:
     for key in _POSITIVE:
         if not getattr(recipe, key) > 0:
             raise RecipeError(f"recipe key {key}: {getattr(recipe, key)} must be above 0")
-    for key in _WEIGHTS:
+    for key in _NOT_NEGATIVE:
         if not getattr(recipe, key) >= 0:
             raise RecipeError(f"recipe key {key}: {getattr(recipe, key)} must not be below 0")
     if recipe.teacher_full < recipe.teacher_from:
         raise RecipeError(f"teacher_full = {recipe.teacher_full} comes before teacher_from = {recipe.teacher_from}")
     if recipe.init and recipe.family != "ciagan":
-        raise RecipeError(
-            f"recipe key init: family {recipe.family} starts from random weights, only ciagan takes a file"
-        )
+        raise RecipeError(f"recipe key init: family {recipe.family} takes no file to start from, only ciagan does")
     return recipe
 
 
@@ -179,13 +167,7 @@ def table() -> str:
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for f in fields(Recipe):
         default = list(f.default) if isinstance(f.default, tuple) else f.default
-        shown = (
-            f'"{default}"'
-            if isinstance(default, str)
-            else str(default).lower()
-            if default in (True, False)
-            else str(default)
-        )
+        shown = json.dumps(default)
         rows.append(f"| `{f.name}` | {_type(f.default)} | `{shown}` | {f.metadata['about']} |")
     return "\n".join(rows)
 

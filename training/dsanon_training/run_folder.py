@@ -36,7 +36,7 @@ class RunFolder:
         with suppress(ImportError):  # TensorBoard comes with the extra `train`
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start)
 
     def describe(self, recipe: Recipe, engine: Engine, crops: Crops, people: People, start: int) -> None:
         """Write run.json: recipe, data, versions, revision, machine, and every start with its step."""

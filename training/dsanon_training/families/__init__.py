@@ -18,7 +18,7 @@ from dsanon_training.recipe import Recipe
 
 
 class Family(Protocol):
-    """generator: learns · average: follows it, and ships · networks, descents: all else that a checkpoint holds, by name.
+    """generator: learns · average: follows it, and ships · networks, descents: all else that a checkpoint holds.
 
     critics: exported beside the generator, so that another run can start from both, () if none can
     partners: whether a batch must bring photos of the targets
@@ -63,7 +63,7 @@ def pair(config: GeneratorConfig, engine: Engine) -> tuple[Any, Any]:
 
 def forward_of(generator: nn.Module, recipe: Recipe) -> Callable[..., Tensor]:
     """What to call for a forward pass: the generator, compiled where the recipe says so."""
-    return torch.compile(generator) if recipe.compile else generator  # type: ignore[no-any-return]
+    return torch.compile(generator) if recipe.compile else generator
 
 
 def composite(painted: Tensor, batch: Batch) -> Tensor:
