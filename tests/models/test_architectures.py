@@ -20,8 +20,12 @@ WITHOUT_CONTROL = ("pix2pix", "cyclegan")
 
 def made(architecture: str) -> torch.nn.Module:
     torch.manual_seed(0)
+    return build(config_of(architecture)).eval()
+
+
+def config_of(architecture: str) -> GeneratorConfig:
     identities = 0 if architecture in WITHOUT_CONTROL else 3
-    return build(GeneratorConfig(identities, (8, 8, 8, 8, 8), 16, architecture=architecture)).eval()
+    return GeneratorConfig(identities, (8, 8, 8, 8, 8), 16, architecture=architecture)
 
 
 def millions(module: torch.nn.Module) -> float:
@@ -66,7 +70,13 @@ def test_a_file_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DSANON_MODELS", str(tmp_path / "models"))
     for name in ("cyclegan", "faces"):
         generator = made(name)
-        metadata = {"kind": "generator", "recipe": name, "steps": 1, "identities": [], "config": generator.config.as_dict()}
+        metadata = {
+            "kind": "generator",
+            "recipe": name,
+            "steps": 1,
+            "identities": [],
+            "config": generator.config.as_dict(),
+        }
         export(tmp_path / f"{name}.safetensors", generator.state_dict(), metadata)
         assert read_card(tmp_path / f"{name}.safetensors").config.architecture == name
         assert type(load_generator(tmp_path / f"{name}.safetensors", torch.device("cpu"))) is type(generator)

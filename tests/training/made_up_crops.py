@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from faces import drawn_landmarks
-
 from dsanon_training.crops import CANVAS
+from faces import drawn_landmarks
 
 IDENTITIES, PHOTOS, UNSEEN = 3, 4, 2
 
