@@ -12,11 +12,11 @@ from faces import drawn_landmarks
 IDENTITIES, PHOTOS, UNSEEN = 3, 4, 2
 
 
-def made_up_cache(folder: Path, shards: int = 2) -> Path:
+def made_up_cache(folder: Path, shards: int = 2, name: str = "") -> Path:
     """Three people with four photos each, who train, and two who are looked at."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    labels = [f"lfw/{person}" for person in range(IDENTITIES) for _ in range(PHOTOS)]
+    labels = [f"lfw/{name}{person}" for person in range(IDENTITIES) for _ in range(PHOTOS)]
     labels += [f"celeba/{person}" for person in range(UNSEEN)]
     n = len(labels)
     coarse = rng.integers(0, 256, (n, 11, 11, 3), dtype=np.uint8)

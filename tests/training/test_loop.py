@@ -56,7 +56,7 @@ def test_a_resumed_run_is_the_unbroken_one_and_its_folder_says_all(
     with pytest.raises(RecipeError, match="trained with embedding = 16"):
         trained(cache, broken, steps=4, embedding=32)
     with pytest.raises(RecipeError, match="trained on other people"):
-        trained(cache, broken, steps=4, min_photos=5)
+        trained(made_up_cache(tmp_path / "others", name="other"), broken, steps=4)
 
 
 def test_a_run_starts_from_a_generator_and_its_critics(cache: Path, tmp_path: Path) -> None:

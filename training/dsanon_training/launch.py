@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ def _on_ray(recipe: Recipe, cache: Path, out: Path, workers: int, gpu: bool) -> 
 
     started = not ray.is_initialized()
     if started:
-        ray.init(include_dashboard=False, num_cpus=max(workers + 1, cores()))
+        ray.init(include_dashboard=False, num_cpus=max(workers + 1, cores()), logging_level=logging.WARNING)
     try:
         trainer = TorchTrainer(
             _process,
@@ -57,6 +59,7 @@ def _on_ray(recipe: Recipe, cache: Path, out: Path, workers: int, gpu: bool) -> 
     finally:
         if started:
             ray.shutdown()
+        shutil.rmtree(out / "ray", ignore_errors=True)  # what Ray notes of a run; ours is in the checkpoint
     return out / f"{recipe.name}.safetensors"
 
 
@@ -76,8 +79,8 @@ def _first_cause(error: BaseException) -> DsanonError:
     """What a process raised, without Ray's wrapping: bad input stays bad input."""
     seen = error
     while True:
-        inner = next(iter(getattr(seen, "worker_failures", {}).values()), None)
-        inner = inner or getattr(seen, "cause", None) or seen.__cause__
+        failures = getattr(seen, "worker_failures", {})
+        inner = next(iter(failures.values()), None) or getattr(seen, "_base_exc", None) or seen.__cause__
         if inner is None or isinstance(seen, DsanonError):
             break
         seen = inner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -59,52 +60,52 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
     elif recipe.init:
         before = checkpoints.start_from(Path(recipe.init), people.hashed, parts, family.critics)
     folder = RunFolder(out, start) if leads else None
-    if folder:
-        folder.describe(recipe, engine, crops, people, start)
-    few = people.unseen if len(people.unseen) else people.training
-    looked = plain(crops, few[:: max(1, len(few) // 12)][:12]).to(engine.device)
-    shown = [int(i) for i in np.linspace(0, len(people.identities) - 1, 6)]
+    with folder or nullcontext():
+        if folder:
+            folder.describe(recipe, engine, crops, people, start)
+        few = people.unseen if len(people.unseen) else people.training
+        looked = plain(crops, few[:: max(1, len(few) // 12)][:12]).to(engine.device)
+        shown = [int(i) for i in np.linspace(0, len(people.identities) - 1, 6)]
 
-    batches = stream(crops, people, recipe, start, engine, family.partners)
-    began, since, waited = time.perf_counter(), start, 0.0
-    for step in range(start, recipe.steps):
-        asked = time.perf_counter()
-        batch = next(batches).to(engine.device)
-        waited += time.perf_counter() - asked
-        for descent in family.descents.values():
-            descent.set_rate(learning_rate(recipe, step))
-        torch.manual_seed(int(np.random.SeedSequence([recipe.seed, step, engine.rank]).generate_state(1)[0]))
-        terms = family.step(batch, step)
-        follow(family, recipe, step, before)
+        batches = stream(crops, people, recipe, start, engine, family.partners)
+        began, since, waited = time.perf_counter(), start, 0.0
+        for step in range(start, recipe.steps):
+            asked = time.perf_counter()
+            batch = next(batches).to(engine.device)
+            waited += time.perf_counter() - asked
+            for descent in family.descents.values():
+                descent.set_rate(learning_rate(recipe, step))
+            torch.manual_seed(int(np.random.SeedSequence([recipe.seed, step, engine.rank]).generate_state(1)[0]))
+            terms = family.step(batch, step)
+            follow(family, recipe, step, before)
 
-        done = step + 1
-        logs, saves = (done % every == 0 or done == recipe.steps for every in (recipe.log_every, recipe.save_every))
-        if logs or saves:
-            values = {name: float(value) for name, value in terms.items()}
-            if not all(map(math.isfinite, values.values())):
-                raise RecipeError(f"step {done}: the losses are {values}: lower learning_rate and use --resume")
-        if logs and folder:
-            spent = time.perf_counter() - began
-            rate, waiting = (done - since) / spent, waited / spent
-            folder.row(done, values | {"steps_per_s": rate, "waiting": waiting, "rate": learning_rate(recipe, step)})
-            report.status(
-                f"step {done}/{recipe.steps}  {rate:.2f} steps/s  {rate * recipe.batch:.1f} samples/s  "
-                f"{(recipe.steps - done) / rate / 60:.0f} min left  waiting {waiting:.1%}  "
-                + "  ".join(f"{name} {value:.3f}" for name, value in values.items()),
-                last=done == recipe.steps,
-            )
-            began, since, waited = time.perf_counter(), done, 0.0
-        if folder and (done % recipe.grid_every == 0 or done == recipe.steps):
-            folder.grid(done, grid(family.average, looked, shown))
-        if saves:
-            engine.agree(family.generator)
-            if leads:
-                state = {name: part.state_dict() for name, part in parts.items()}
-                state |= {"step": done, "before": before, "identities": people.identities, "recipe": recipe.as_dict()}
-                checkpoints.save(out / CHECKPOINT, state)
-                export(out, family, people, recipe, before + done)
-    if folder:
-        folder.close()
+            done = step + 1
+            logs, saves = (done % every == 0 or done == recipe.steps for every in (recipe.log_every, recipe.save_every))
+            if logs or saves:
+                values = {name: float(value) for name, value in terms.items()}
+                if not all(map(math.isfinite, values.values())):
+                    raise RecipeError(f"step {done}: the losses are {values}: lower learning_rate and use --resume")
+            if logs and folder:
+                spent = time.perf_counter() - began
+                rate, waiting = (done - since) / spent, waited / spent
+                speed = {"steps_per_s": rate, "waiting": waiting, "learning_rate": learning_rate(recipe, step)}
+                folder.row(done, values | speed)
+                report.status(
+                    f"step {done}/{recipe.steps}  {rate:.2f} steps/s  {rate * recipe.batch:.1f} samples/s  "
+                    f"{(recipe.steps - done) / rate / 60:.0f} min left  waiting {waiting:.1%}  "
+                    + "  ".join(f"{name} {value:.3f}" for name, value in values.items()),
+                    last=done == recipe.steps,
+                )
+                began, since, waited = time.perf_counter(), done, 0.0
+            if folder and (done % recipe.grid_every == 0 or done == recipe.steps):
+                folder.grid(done, grid(family.average, looked, shown))
+            if saves:
+                engine.agree(family.generator)
+                if leads:
+                    state = {name: part.state_dict() for name, part in parts.items()}
+                    state |= {"step": done, "before": before, "identities": people.identities}
+                    checkpoints.save(out / CHECKPOINT, state | {"recipe": recipe.as_dict()})
+                    export(out, family, people, recipe, before + done)
     return out / f"{recipe.name}.safetensors"
 
 

@@ -62,8 +62,10 @@ class RunFolder:
         if self._board is not None:
             self._board.add_image("unseen", pixels, step, dataformats="HWC")
 
-    def close(self) -> None:
-        """Close its files."""
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._log.close()
         if self._board is not None:
             self._board.close()

@@ -117,7 +117,7 @@ def _prototypes(teacher: Teacher, engine: Engine, crops: Crops, people: People) 
     with torch.no_grad():
         for start in range(0, len(known), 64):
             piece = known[start : start + 64]
-            batch = plain(crops, piece).to(engine.device)
+            batch = plain(crops, piece)
             theta = torch.from_numpy(arcface_theta(batch.points, batch.real.shape[-1])).to(engine.device)
-            parts.append(teacher.embed(batch.real, theta))
+            parts.append(teacher.embed(batch.real.to(engine.device), theta))
     teacher.set_prototypes(torch.cat(parts), torch.from_numpy(people.identity[known]), len(people.identities))
