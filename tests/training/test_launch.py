@@ -14,7 +14,7 @@ from dsanon_training.report import Report
 from made_up_crops import made_up_cache
 from test_loop import TINY
 
-from dsanon.errors import RecipeError, UsageError
+from dsanon.errors import DsanonError, RecipeError, UsageError
 
 
 @pytest.fixture
@@ -38,8 +38,20 @@ def test_two_processes_average_resume_and_report(cache: Path, tmp_path: Path) ->
     starts = json.loads((out / "run.json").read_text())["starts"]
     assert [(start["step"], start["workers"]) for start in starts] == [(0, 2), (1, 2)]
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [1, 2]
-    with pytest.raises(RecipeError, match="trained with embedding"):
-        launch.train(validate(recipe | {"steps": 3, "embedding": 32}), tmp_path, out, 2, True, Report())
+    assert not (out / "ray").exists()
+
+
+def test_what_a_process_raises_is_told_as_it_was() -> None:
+    from ray.train import WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+
+    def failed(error: Exception) -> DsanonError:
+        return launch._first_cause(WorkerGroupError("…", {0: UserExceptionWithTraceback(error, "Traceback …")}))
+
+    assert str(failed(RecipeError("bad input"))) == "bad input"
+    assert failed(RecipeError("bad input")).exit_code == 2
+    assert str(failed(ValueError("x"))) == "a training process failed: ValueError: x"
+    assert failed(ValueError("x")).exit_code == 1
 
 
 def test_what_cannot_be_started_is_said_first(cache: Path, tmp_path: Path) -> None:
