@@ -37,7 +37,7 @@ def anonymize(
     source: Annotated[Path, typer.Argument(help="The dataset's folder, or a video file. Never written to.")],
     release: Annotated[Path, typer.Argument(help="The folder to make; it appears only when it is whole.")],
     dataset: Annotated[str, typer.Option(help="lfw, celeba, coco, mots, mot, folder or video.")],
-    method: Annotated[str, typer.Option(help="ciagan, blur, pixelate or mask.")] = "ciagan",
+    method: Annotated[str, typer.Option(help="ciagan, pix2pix, cyclegan, blur, pixelate or mask.")] = "ciagan",
     kernel: Annotated[int, typer.Option(help="Of blur, in pixels of a 128-pixel face crop.")] = 9,
     block: Annotated[int, typer.Option(help="Of pixelate: a cell's side, in pixels of a 128-pixel face crop.")] = 16,
     regions: Annotated[str, typer.Option(help="face, body or both [default: body for mots, else face].")] = "",
@@ -206,20 +206,15 @@ def train(
     data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, either may be missing.")],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
-    workers: Annotated[int, typer.Option(help="CPU threads [default: all cores].")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes: a GPU each, or a share of the cores [default: one per GPU, else 1].")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")] = False,
 ) -> None:
     """Train a generator from a recipe."""
-    from dsanon_training.loop import train as run
+    from dsanon_training.launch import train as run
     from dsanon_training.recipe import load_recipe
-
-    class Report:
-        def line(self, text: str) -> None:
-            print(text, flush=True)
-
-        def progress(self, done: int, total: int) -> None:
-            if done % 250 == 0 or done == total:
-                print(f"preparing crops {done}/{total}", flush=True)
+    from dsanon_training.report import Report
 
     print(run(load_recipe(recipe, settings), data, out, workers, resume, Report()))
 
@@ -236,12 +231,13 @@ def datasets(as_json: Json = False) -> None:
 def methods(as_json: Json = False) -> None:
     """List the methods and whether they are usable now."""
     from dsanon.config import METHODS
-    from dsanon.job import GENERATOR
+    from dsanon.job import GENERATORS
     from dsanon.models import store
 
-    shipped = {row["name"]: row["usable"] for row in store.describe()}
+    here = {row["name"]: row["usable"] for row in store.describe()}
     rows = [
-        {"name": n, "about": a, "usable": n != "ciagan" or bool(shipped.get(GENERATOR))} for n, a in METHODS.items()
+        {"name": n, "about": a, "usable": n not in GENERATORS or bool(here.get(GENERATORS[n]))}
+        for n, a in METHODS.items()
     ]
     _listing(rows, as_json)
 

@@ -34,6 +34,7 @@ from dsanon.sources import Source, open_source
 from dsanon.worker import Setup, subject_key
 
 GENERATOR = "ciagan-face"
+GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → the model it paints with
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +136,12 @@ def _run(executor: Executor, stage: str, calls: Sequence[Call], shards: Sequence
 
 
 def _generator(config: JobConfig) -> tuple[Path, str] | None:
-    if config.method != "ciagan":
+    if config.method not in GENERATORS:
         return None
     from dsanon.models import store
+    from dsanon.models.painters import painter_file
 
-    path = store.path(GENERATOR)
+    path = painter_file(config.method, GENERATORS[config.method])
     return path, store.sha256(path)
 
 
@@ -150,9 +152,10 @@ def _weights(config: JobConfig, generator: tuple[Path, str] | None) -> list[Card
     names = [name.split(":")[0].strip() for name in config.detectors.split(",") if name.strip()]
     out = []
     about = {str(row["name"]): row for row in store.describe()}
-    for name in [*names, "landmarks68", *([GENERATOR] if generator else [])]:
+    model = GENERATORS.get(config.method)
+    for name in [*names, "landmarks68", *([model] if model and generator else [])]:
         row = about.get(name, {})
-        digest = generator[1] if generator and name == GENERATOR else str(row.get("sha256") or "")
+        digest = generator[1] if generator and name == model else str(row.get("sha256") or "")
         out.append(CardWeights(name, digest, str(row.get("licence", "")), str(row.get("terms", ""))))
     return out
 
@@ -211,6 +214,8 @@ def _plan(
                 if region.label is not None and hashed in index:
                     own[subject] = index[hashed]
         wanted.append(keys)
+    if not card.config.identities:  # a baseline without control over the identity
+        return [dict.fromkeys(keys, Control((), ())) for keys in wanted]
     if known is not None:
         return [{key: same_identity(names, known, *key) for key in keys} for keys in wanted]
     assigned = assign_all(names, scopes, card.config.identities, own)

@@ -23,7 +23,7 @@ Action = Literal["ciagan", "blur", "pixelate", "mask", "keep"]
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What happens to one region. control: the fake identity, for ``ciagan``."""
+    """What happens to one region. control: the fake identity, for ``ciagan``, which stands for every painted method."""
 
     region: Region
     action: Action

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsanon.config import JobConfig
+from dsanon.config import PAINTED, JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
 from dsanon.errors import BadImage
 from dsanon.found import read_found, write_found
@@ -30,7 +30,7 @@ MASKED, DROPPED = "masked by a reviewer", "dropped by a reviewer"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker needs to start. generator: weights of ``ciagan`` and their sha256, None for other methods.
+    """What a worker needs to start. generator: weights of a painted method and their sha256, None for others.
 
     decisions: of a reviewer, about regions of the release that is made anew
     """
@@ -233,9 +233,10 @@ class _Rows:
                 action = "pixelate" if self.config.on_miss == "pixelate" else "mask"
                 row = {"status": "fallback", "reason": region.reason, "method": action}
             else:
-                action = self.config.method  # type: ignore[assignment]
-                row = {"status": "anonymized", "reason": "", "method": action}
-                if action == "ciagan":
+                painted = self.config.method in PAINTED
+                action = "ciagan" if painted else self.config.method  # type: ignore[assignment]
+                row = {"status": "anonymized", "reason": "", "method": self.config.method}
+                if painted:
                     control = self.controls[scope, subject]
                     row["model"] = self.model
             treatments.append(Treatment(region, action, control))

@@ -78,7 +78,7 @@ class Teacher(nn.Module):
 
     def set_prototypes(self, embeddings: Tensor, identity: Tensor, identities: int) -> None:
         """The mean embedding of each identity's photos, unit length; identity (n,) is -1 for nobody's."""
-        sums = torch.zeros(identities, embeddings.shape[1])
+        sums, identity = embeddings.new_zeros(identities, embeddings.shape[1]), identity.to(embeddings.device)
         known = identity >= 0
         sums.index_add_(0, identity[known], embeddings[known])
         self.prototypes = F.normalize(sums, dim=1)
