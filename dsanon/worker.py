@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsanon import appearance
 from dsanon.config import JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
 from dsanon.errors import BadImage
@@ -38,7 +39,7 @@ class Setup:
 
 
 class Worker:
-    """find: first pass · render: second pass. Both return counts, and leave their rows in the staging folder."""
+    """find: first pass · link: tracks of a sequence · render: second pass. Each returns counts and stages its rows."""
 
     def __init__(self, setup: Setup) -> None:
         import cv2
@@ -60,20 +61,34 @@ class Worker:
         """Detect everybody in the shard's samples."""
         if self._finder is None:
             self._finder = _open_finder(self.setup.config)
-        rows = []
+        counts = {"samples": len(shard.samples), "faces": 0}
+        write_found(shard.found(self.setup.staging), self._find(shard, counts))
+        shard.at(self.setup.staging).unlink(missing_ok=True)
+        return counts
+
+    def _find(self, shard: Shard, counts: dict[str, int]) -> Iterator[Found]:
         for sample, photo in self._read(shard):
             if isinstance(photo, Unreadable):
-                rows.append(Found(sample.id, problem=photo.reason, sha256=photo.sha256))
+                yield Found(sample.id, problem=photo.reason, sha256=photo.sha256)
                 continue
             height, width = photo.pixels.shape[:2]
+            thumbnail = b""
             try:
                 regions, problem = self._finder(sample, photo.pixels), ""
+                if sample.sequence is not None:
+                    regions, thumbnail = appearance.described(photo.pixels, regions), appearance.thumbnail(photo.pixels)
             except Exception as error:  # one bad sample never ends a run
                 regions, problem = (), f"the detectors failed on it ({type(error).__name__})"
-            rows.append(Found(sample.id, width, height, regions, problem, photo.sha256))
-        write_found(shard.found(self.setup.staging), rows)
-        shard.at(self.setup.staging).unlink(missing_ok=True)
-        return {"samples": len(rows), "faces": sum(len(r.regions) for r in rows)}
+            counts["faces"] += len(regions)
+            yield Found(sample.id, width, height, regions, problem, photo.sha256, thumbnail)
+
+    def link(self, shard: Shard) -> dict[str, int]:
+        """Make the regions of a sequence those of its tracks; no picture is read."""
+        from dsanon.link import link
+
+        config, path = self.setup.config, shard.found(self.setup.staging)
+        write_found(shard.linked(self.setup.staging), link(shard.samples, path, config.regions, config.kept))
+        return {"samples": len(shard.samples)}
 
     def render(self, shard: Shard, controls: Controls) -> dict[str, int]:
         """Anonymize and write the shard's samples, then its rows, and last its mark that it is done."""
@@ -82,13 +97,14 @@ class Worker:
 
             self._painter = Painter(self.setup.generator[0], self.setup.config.device, self.setup.config.batch)
         staging = self.setup.staging
-        found = read_found(shard.found(staging))
         # what kills workers is not read again; and where one died in this pass, the next takes photos one by one,
         # so that a second death has the right culprit
-        shard = shard.without({sample.sample for sample in found if sample.problem == DIED}, DIED)
+        died = {found.sample for found in read_found(shard.regions(staging)) if found.problem == DIED}
+        shard = shard.without(died, DIED)
         at_once = 1 if shard.at(staging).exists() else _PIXELS_AT_ONCE
         rows = _Rows(self.setup, self.source, self.names, self._cameras, controls)
         with self.source.sink(self.setup.data, self.names) as sink:
+            found = read_found(shard.regions(staging))
             for batch in _batches(zip(self._read(shard), found, strict=True), at_once):
                 self._render_batch(batch, rows, sink)
             hashes = sink.close()
@@ -218,10 +234,11 @@ class _Rows:
                 row = {"status": "kept", "reason": "consent: listed in --keep", "method": ""}
             elif region.reason:
                 action = "pixelate" if self.config.on_miss == "pixelate" else "mask"
-                row = {"status": "fallback", "reason": region.reason, "method": action}
+                reason = f"{region.reason} ({region.note})" if region.note else region.reason
+                row = {"status": "fallback", "reason": reason, "method": action}
             else:
                 action = self.config.method  # type: ignore[assignment]
-                row = {"status": "anonymized", "reason": "", "method": action}
+                row = {"status": "anonymized", "reason": region.note, "method": action}
                 if action == "ciagan":
                     control = self.controls[scope, subject]
                     row["model"] = self.model
