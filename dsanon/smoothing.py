@@ -18,8 +18,9 @@ from dsanon.sample import Box
 Values = npt.NDArray[np.float64]
 
 RATE = 30.0  # the splines' unit of time is 1/30 s
-# smoothing parameters: half of an oscillation of 2π λ^(1/4) units is left, so 8 frames of the pose, 7 of the shape
-POSE, SHAPE = 3.0, 1.5
+# smoothing parameters: half of an oscillation of 2π λ^(1/4) units is left: 8 frames of the pose, 9 of the shape, 7 of
+# the lips, which move with every syllable
+POSE, SHAPE, LIPS = 10.0, 10.0, 2.0
 LEASH = 4.0  # pixels of the crop by which no point of the outline may move; 5 beyond it are hidden (landmarks.FULL)
 _OUTLIER = 6.0  # pixels of the crop by which landmarks may differ from what all other frames tell of them …
 _UNUSUAL = 5.0  # … and times the median difference
@@ -115,7 +116,8 @@ def spline(times: Values, values: Values, strength: float) -> Values:
 
 def _fit(times: Values, values: Values) -> Values:
     units = times * RATE
-    return np.hstack([spline(units, values[:, :4], POSE), spline(units, values[:, 4:], SHAPE)])
+    parts = ((values[:, :4], POSE), (values[:, 4:100], SHAPE), (values[:, 100:140], LIPS), (values[:, 140:], SHAPE))
+    return np.hstack([spline(units, part, strength) for part, strength in parts])
 
 
 def _between(times: Values, values: Values, time: float) -> Values:

@@ -21,6 +21,7 @@ from dsanon.sample import Found, Photo, Pixels, Region, Sample, Unreadable
 from dsanon.shards import Shard
 from dsanon.sources import Sink, open_source
 from dsanon.sources.stills import printable
+from dsanon.steady import Recent, prune
 
 _PIXELS_AT_ONCE = 24_000_000  # a batch of photos is rendered when it has so many pixels
 Controls = Mapping[tuple[str, str], Control]  # (scope, subject) → fake identity
@@ -54,6 +55,7 @@ class Worker:
         self.source = open_source(setup.config.dataset, setup.config.source)
         self._finder: Any = None
         self._painter: Any = None
+        self._recent: Recent = {}
         self._strength = Strength(setup.config.kernel, setup.config.block)
         self._cameras = dict(setup.config.cameras)
 
@@ -96,7 +98,7 @@ class Worker:
             from dsanon.methods.ciagan import Painter
 
             self._painter = Painter(self.setup.generator[0], self.setup.config.device, self.setup.config.batch)
-        staging = self.setup.staging
+        staging, self._recent = self.setup.staging, {}
         # what kills workers is not read again; and where one died in this pass, the next takes photos one by one,
         # so that a second death has the right culprit
         died = {found.sample for found in read_found(shard.regions(staging)) if found.problem == DIED}
@@ -153,8 +155,12 @@ class Worker:
     def _paint(self, photos: Sequence[Photo | Unreadable], plans: Sequence[list[Treatment]]) -> Sequence[Pixels | None]:
         """New pixels for each photo. If one of them breaks the batch each is tried alone; None where it fails."""
         pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
+        recent = dict(self._recent)
         try:
-            return render(pixels, plans, self._strength, self._painter)
+            painted = render(pixels, plans, self._strength, self._painter, recent)
+            prune(recent)
+            self._recent = recent  # only now: what is tried again starts from where this did
+            return painted
         except Exception:
             if len(photos) == 1:
                 return [None]
@@ -208,12 +214,14 @@ class _Rows:
         self.cameras, self.controls = cameras, controls
         self.model = setup.generator[1][:16] if setup.generator else ""
         self.released: list[str] = []
+        self._number = 0  # of the sample that was planned last
         self._manifest: list[dict[str, Any]] = []
         self._map: list[MapRow] = []
         self._withheld: list[QuarantineRow] = []
 
     def plan(self, sample: Sample, photo: Photo | Unreadable, found: Found) -> list[Treatment] | None:
         """What happens to the sample's regions; None where it is quarantined."""
+        self._number += 1
         reason = _obstacle(sample, photo, found, self.config.on_miss)
         if reason:
             self.withhold(sample, photo, found, reason)
@@ -242,7 +250,8 @@ class _Rows:
                 if action == "ciagan":
                     control = self.controls[scope, subject]
                     row["model"] = self.model
-            treatments.append(Treatment(region, action, control))
+            moment = None if sample.sequence is None else (pseudonym, self._number)
+            treatments.append(Treatment(region, action, control, moment))
             self._manifest.append(
                 base | row | {"region": index, "kind": region.kind, "box": region.box, "subject": pseudonym}
             )
