@@ -46,7 +46,7 @@ def steadied(crop: Pixels, region: Region, moment: Moment | None, recent: Recent
         moved = np.hypot(*(points - before.points).T)
         upper, lower = (np.float32(min(1.0, FRESH + moved[part].mean() / _MOVED)) for part in (_UPPER, _LOWER))
         share = upper + _RAMP * (lower - upper)
-        pixels = share * pixels + (1 - share) * before.pixels
+        pixels = np.asarray(share * pixels + (1 - share) * before.pixels, dtype=np.float32)
     recent[subject] = Painted(number, pixels, points)
     return np.asarray(np.rint(pixels), dtype=np.uint8)
 

@@ -51,7 +51,8 @@ def located(pixels: Frame, square: Box, predictor: Callable[[Frame, Box], npt.ND
     """
     side = square[2] - square[0]
     starts = [np.array(square) + side * np.array([x - g, y - g, x + g, y + g]) for x, y, g in _STARTS]
-    return np.mean([predictor(pixels, (float(a), float(b), float(c), float(d))) for a, b, c, d in starts], axis=0)
+    found = [predictor(pixels, (float(a), float(b), float(c), float(d))) for a, b, c, d in starts]
+    return np.asarray(np.mean(found, axis=0), dtype=np.float64)
 
 
 def spread(embeddings: npt.ArrayLike) -> float:
