@@ -1,4 +1,4 @@
-"""``dsanon anonymize``: scan, find, plan, render, publish. Each stage is staged, so that a kill loses one shard."""
+"""``dsanon anonymize``: scan, find, link, plan, render, publish. Each is staged, so that a kill loses one shard."""
 
 from __future__ import annotations
 
@@ -110,6 +110,9 @@ def anonymize(
             todo: list[Call] = [("find", s, ()) for s in shards if not s.found(paths.staging).exists()]
             _run(executor, "find", todo, shards, quiet)
             seconds["find"] = time.perf_counter() - began - sum(seconds.values())
+            todo = [("link", s, ()) for s in shards if s.sequence and not s.linked(paths.staging).exists()]
+            _run(executor, "link", todo, shards, quiet)
+            seconds["link"] = time.perf_counter() - began - sum(seconds.values())
             controls = _plan(config, names, shards, paths.staging, generator, known)
             seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
             todo = [
@@ -202,7 +205,7 @@ def _plan(
     wanted: list[list[tuple[str, str]]] = []
     for shard in shards:
         keys = []
-        for sample, found in zip(shard.samples, read_found(shard.found(staging)), strict=True):
+        for sample, found in zip(shard.samples, read_found(shard.regions(staging)), strict=True):
             scope = scope_of(config.scope, sample, cameras)
             for number, region in enumerate(found.regions):
                 if region.reason or region.label in config.kept:

@@ -108,10 +108,10 @@ def assemble(
         treated = [_body_region(person, width, height) for person in sample.people]
         hiding = [body for body in treated if body.label not in kept]
         out = [*treated, *(out if wanted == "both" else [f for f in named if not covered(f, hiding)])]
-    clipped = [piece for piece in (_clipped(region, width, height) for region in out) if piece is not None]
-    if not clipped and sample.someone:
+    inside = [piece for piece in (clipped(region, width, height) for region in out) if piece is not None]
+    if not inside and sample.someone:
         return [Region("face", (0.0, 0.0, float(width), float(height)), reason=NOBODY, detector="annotation")]
-    return clipped
+    return inside
 
 
 def _owned(face: Region, person: Person) -> Region:
@@ -168,8 +168,8 @@ def ordered(regions: Sequence[Region]) -> list[Region]:
 
 
 def subject_of(sample: Sample, index: int, region: Region) -> str:
-    """The source's label of a region's person, or a name of its own for somebody unlabelled."""
-    return region.label if region.label is not None else f"unlabelled:{sample.id}#{index}"
+    """The source's label of a region's person; of somebody unlabelled a name for their track, or for this region."""
+    return region.label if region.label is not None else f"unlabelled:{region.track or f'{sample.id}#{index}'}"
 
 
 def as_box(values: npt.ArrayLike) -> Box:
@@ -178,7 +178,7 @@ def as_box(values: npt.ArrayLike) -> Box:
     return x0, y0, x1, y1
 
 
-def _clipped(region: Region, width: int, height: int) -> Region | None:
+def clipped(region: Region, width: int, height: int) -> Region | None:
     """The region within the photo, at least a pixel each way; None where nothing of it is visible."""
     x0, y0, x1, y1 = as_box(boxes.clip([region.box], width, height)[0])
     if x1 <= x0 or y1 <= y0:

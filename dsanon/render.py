@@ -17,17 +17,22 @@ from dsanon.methods import classical
 from dsanon.methods.ciagan import Crop, Painter, make_crop
 from dsanon.plan import Control
 from dsanon.sample import Pixels, Region
+from dsanon.steady import Moment, Recent, steadied
 
 Action = Literal["ciagan", "blur", "pixelate", "mask", "keep"]
 
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What happens to one region. control: the fake identity, for ``ciagan``, which stands for every painted method."""
+    """What happens to one region.
+
+    control: the fake identity, for ``ciagan``, which stands for every painted method · moment: whose and when
+    """
 
     region: Region
     action: Action
     control: Control | None = None
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,17 @@ class Strength:
 
 
 def render(
-    photos: Sequence[Pixels], plans: Sequence[Sequence[Treatment]], strength: Strength, painter: Painter | None
+    photos: Sequence[Pixels],
+    plans: Sequence[Sequence[Treatment]],
+    strength: Strength,
+    painter: Painter | None,
+    recent: Recent | None = None,
 ) -> list[Pixels]:
-    """New pixels for each photo, its regions treated in their order; the photos themselves stay as they are."""
+    """New pixels for each photo, its regions treated in their order; the photos themselves stay as they are.
+
+    recent: the faces painted last in this sequence, which those of the next frames are mixed with; it is updated.
+    """
+    recent = {} if recent is None else recent
     canvases, bases, areas, crops = [], [], [], []
     for photo, plan in zip(photos, plans, strict=True):
         height, width = photo.shape[:2]
@@ -61,7 +74,8 @@ def render(
     for base, plan, canvas, places in zip(bases, plans, canvases, areas, strict=True):
         for treatment, area in zip(plan, places, strict=True):
             if treatment.action == "ciagan":
-                _paste(canvas, area, _unwarp(next(painted), treatment.region, area))
+                crop = steadied(next(painted), treatment.region, treatment.moment, recent)
+                _paste(canvas, area, _unwarp(crop, treatment.region, area))
             elif treatment.action != "keep":
                 _paste(canvas, area, _classical(base, area, treatment.action, strength))
     return canvases
