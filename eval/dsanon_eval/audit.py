@@ -215,6 +215,11 @@ def measure(case: Case, gathered: Gathered) -> tuple[list[Measurement], list[Cur
             ("image", original.image_features, picture.image_features, gathered.leaders),
         ):
             figures += _apart(where, control, real, made, people)
+    if any(figure.name.startswith("fd_") and figure.n < frechet.Features.length for figure in figures):
+        notes.append(
+            "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
+            "only to be compared with the controls of this run"
+        )
     return figures, curves, notes
 
 

@@ -151,3 +151,20 @@ def roc(folds: Sequence[FoldScores], model: str, control: str, everybody: Floats
         tuple(high for _, high in bands),
         log_x=True,
     )
+
+
+def similarity(scores: npt.ArrayLike, model: str, label: str) -> Curve:
+    """How the distances of pairs are distributed: the share of pairs in each of forty bins, by the bin's middle."""
+    apart = -np.asarray(scores, dtype=np.float64)
+    apart = apart[np.isfinite(apart)]
+    edges = np.linspace(0, 2, 41)  # unit vectors are at most 2 apart, dlib's hardly more than 1
+    counts, _ = np.histogram(apart.clip(max=2), edges)
+    middles, shares = (edges[:-1] + edges[1:]) / 2, counts / max(1, apart.size)
+    return Curve(
+        f"similarity_{model.split()[0]}",
+        label,
+        "distance",
+        "share of pairs",
+        tuple(middles.tolist()),
+        tuple(shares.tolist()),
+    )

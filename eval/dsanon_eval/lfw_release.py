@@ -29,7 +29,8 @@ def verification(case: Case, gathered: Gathered, name: str, model: str) -> Found
     if case.dataset == "lfw" and (case.source / "pairs.txt").is_file():
         more, lines = _protocol(case.source / "pairs.txt", gathered, vectors, model)
         if more:
-            figures, curves = [*(f for f in figures if f.name == "tar_at_far_all_pairs"), *more], lines
+            figures += more
+            curves = [curve for curve in curves if not curve.figure.startswith("roc")] + lines
     return figures, curves
 
 
@@ -85,6 +86,8 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
         figures.append(Measurement("tar_at_far_all_pairs", model, control, value, interval, n))
         none = np.zeros(0)
         curves.append(lfw_protocol.roc([FoldScores(scores, none, none)], model, control, everybody))
+        curves.append(lfw_protocol.similarity(scores, model, control))
+    curves.append(lfw_protocol.similarity(everybody, model, "impostors"))
     return figures, curves
 
 

@@ -11,6 +11,7 @@ from dsanon_eval.lfw_protocol import (
     fold_scores,
     measure,
     roc,
+    similarity,
     tar_at_far,
     threshold_at,
 )
@@ -78,3 +79,11 @@ def test_roc_rises_from_strict_to_lax() -> None:
     assert list(curve.y) == sorted(curve.y)
     assert curve.y[-1] == 1.0
     assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
+
+
+def test_distances_of_pairs_as_shares() -> None:
+    curve = similarity([-0.11, -0.12, -0.9, -7.0, -np.inf], "x (guided training)", "release")
+    assert curve.figure == "similarity_x"
+    assert sum(curve.y) == pytest.approx(1.0)
+    assert curve.y[2] == 0.5
+    assert curve.y[-1] == 0.25

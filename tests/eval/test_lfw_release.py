@@ -59,7 +59,7 @@ def test_all_pairs_of_photos_and_no_stranger_among_the_impostors(tmp_path: Path)
         found = lfw_release.verification(case(tmp_path, "celeba"), gathered(strangers), "x", "x")
         assert values(found) == {("tar_at_far_all_pairs", "original"): 1.0, ("tar_at_far_all_pairs", "release"): 0.0}
         assert {m.n for m in found[0]} == {8}
-        assert {curve.label for curve in found[1]} == {"original", "release"}
+        assert {curve.label for curve in found[1]} == {"original", "release", "impostors"}
 
 
 def test_a_few_pairs_are_no_protocol(tmp_path: Path) -> None:
