@@ -69,8 +69,8 @@ def strangers(seen: Sequence[Looked]) -> Iterator[Finding]:
     if not stills:
         return
     originals = np.stack([look.original for look in stills if look.original is not None])
-    for start in range(0, len(stills), 1024):
-        piece = stills[start : start + 1024]
+    for start in range(0, len(stills), 128):
+        piece = stills[start : start + 128]
         likeness = np.stack([look.release for look in piece if look.release is not None]) @ originals.T
         for row, look in enumerate(piece):
             best, own = likeness[row].max(), likeness[row, start + row]
