@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dsanon.sources.coco import CAPTION
+from dsanon.sources.stills import IMAGE_SUFFIXES
+from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
 from dsanon_eval.leak_release import PSEUDONYMOUS, batches
 
 _LINKS = frozenset({"flickr_url", "coco_url", "date_captured"})
@@ -64,6 +66,7 @@ def gather(dataset: str, source: Path, files: Iterable[str], subjects: Iterable[
                 people.add(joined)
             parts |= {word for word in words if len(word) >= _LEAST and word.isalpha()}
     parts -= {part for name in kept for part in (name, *_words(name))}
+    parts -= {suffix.lstrip(".") for suffix in (*IMAGE_SUFFIXES, *CLIP_SUFFIXES)}
     places = {str(source).encode(), str(source.absolute()).encode(), str(source.resolve()).encode()}
     sayings = _sayings(source) if dataset == "coco" else frozenset()
     where = tuple(sorted(place for place in places if place.count(b"/") > 1))

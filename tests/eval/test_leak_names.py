@@ -60,6 +60,12 @@ def test_texts(tmp_path: Path, name: str, text: str, told: bool) -> None:
     assert bool(in_text(words, path, name)) == told
 
 
+def test_a_suffix_is_no_name(tmp_path: Path) -> None:
+    words = gather("folder", tmp_path, ["Aunt Mary/mary.tiff", "Aunt Mary/mary.webp"], [])
+    assert in_path(words, f"data/{TOKEN}/{TOKEN}.tiff") == in_path(words, f"data/{TOKEN}/{TOKEN}.webp") == []
+    assert in_path(words, f"data/{TOKEN}/mary.tiff") != []
+
+
 def test_prose_of_dsanon_is_no_file_name(tmp_path: Path) -> None:
     words = gather("folder", tmp_path, ["image 1.jpg", "faces/source image.jpg", "img_0417.jpg"], [])
     path = tmp_path / "CARD.md"
