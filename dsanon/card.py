@@ -97,7 +97,8 @@ def _done(configuration: Mapping[str, Any]) -> str:
         f"{SCOPES[scope]}. No two people of a scope share one.\n"
         f"- A person known to be there whose face could not be aligned is {ON_MISS[on_miss]} (`{on_miss}`).\n"
         "- A region was first filled with grey and only then painted, so that an error leaves grey and no face.\n"
-        "- Metadata inside the files was dropped. Every geometry of the annotations was kept."
+        "- Metadata inside the files was dropped, and all files bear the same time. Every geometry of the annotations "
+        "was kept."
     )
 
 

@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dsanon.sources.coco import CAPTION
+from dsanon.sources.stills import IMAGE_SUFFIXES
+from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
 from dsanon_eval.leak_release import PSEUDONYMOUS, batches
 
 _LINKS = frozenset({"flickr_url", "coco_url", "date_captured"})
@@ -25,17 +27,19 @@ _WORD = re.compile(r"[^\W_]+")
 _RUN = re.compile(r"[^\W_]+(?:(?:[ _.\-+']|%20){1,2}[^\W_]+)*")
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.){4,4096})"')
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_MOST_BYTES = 1 << 26  # of CelebA's list of identities, which has 4 MB
 _CHUNK, _OVERLAP = 1 << 20, 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """names: whole names · parts: of people's names, each enough in a path · sayings: captions, links, whole strings
+    """names: whole names · people: those of them that are labels of people · parts: of names, each enough in a path
 
-    places: where the source lies on its machine, as bytes
+    sayings: captions, links, whole strings · places: where the source lies on its machine, as bytes
     """
 
     names: frozenset[str] = frozenset()
+    people: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
     sayings: frozenset[str] = frozenset()
     places: tuple[bytes, ...] = ()
@@ -43,7 +47,7 @@ class Words:
 
 def gather(dataset: str, source: Path, files: Iterable[str], subjects: Iterable[str]) -> Words:
     """The words of a source. files: its paths · subjects: the labels of its people."""
-    names, parts = set(), set()
+    names, people, parts = set(), set(), set()
     kept = set()  # what even a pseudonymous release takes over: LFW's outer folder and its lists
     components: set[str] = set()
     for file in files:
@@ -59,11 +63,15 @@ def gather(dataset: str, source: Path, files: Iterable[str], subjects: Iterable[
         joined = "".join(words)
         if len(joined) >= _LEAST and not joined.isdecimal() and joined not in kept:
             names.add(joined)
+            if component in labels and len(words) > 1:
+                people.add(joined)
             parts |= {word for word in words if len(word) >= _LEAST and word.isalpha()}
     parts -= {part for name in kept for part in (name, *_words(name))}
+    parts -= {suffix.lstrip(".") for suffix in (*IMAGE_SUFFIXES, *CLIP_SUFFIXES)}
     places = {str(source).encode(), str(source.absolute()).encode(), str(source.resolve()).encode()}
     sayings = _sayings(source) if dataset == "coco" else frozenset()
-    return Words(frozenset(names), frozenset(parts), sayings, tuple(sorted(p for p in places if p.count(b"/") > 1)))
+    where = tuple(sorted(place for place in places if place.count(b"/") > 1))
+    return Words(frozenset(names), frozenset(people), frozenset(parts), sayings, where)
 
 
 def in_path(words: Words, name: str) -> list[str]:
@@ -71,7 +79,7 @@ def in_path(words: Words, name: str) -> list[str]:
     if "/" not in name:  # the fixed names: CARD.md is nobody's card
         return []
     runs = [run for component in name.split("/")[1:] for run in _runs(component)]
-    if any(word in words.names for run in runs for word in _grams(run)):
+    if any(joined in words.names for run in runs for joined, _ in _grams(run)):
         return ["its path has a name of the source: rename it"]
     if any(word in words.parts for run in runs for word in run):
         return ["its path has a part of a name of the source: rename it"]
@@ -97,9 +105,9 @@ def in_text(words: Words, path: Path, name: str) -> list[str]:
         if not words.names:
             continue
         for run in _runs(text):
-            for word in _grams(run):
-                # a single word that dsanon itself uses may just be that
-                if word in words.names and not (word in run and word in own):
+            for joined, parts in _grams(run):
+                # a file's name of words that dsanon itself uses ("image 1") may be prose; a person's is never
+                if joined in words.names and (joined in words.people or not all(_prosaic(p, own) for p in parts)):
                     out["it has a name of the source: replace it by a pseudonym"] = None
             if annotation and any(word in words.parts for word in run):
                 out["it has a part of a name of the source: replace it by a pseudonym"] = None
@@ -128,7 +136,7 @@ def same_identities(source: Path, release: Path) -> bool:
 def _identity_rows(folder: Path) -> dict[str, str]:
     rows: dict[str, str] = {}
     for path in (folder / "identity_CelebA.txt", folder / "Anno" / "identity_CelebA.txt"):
-        if path.is_file() and not path.is_symlink():
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_BYTES:
             with path.open(encoding="utf-8", errors="replace") as lines:
                 rows.update(fields for line in lines if len(fields := line[:200].split()) == 2)  # type: ignore[misc]
     return rows
@@ -198,9 +206,11 @@ def _runs(text: str) -> Iterator[list[str]]:
             yield _words(run)
 
 
-def _grams(words: list[str]) -> Iterator[str]:
+def _grams(words: list[str]) -> Iterator[tuple[str, list[str]]]:
     for start in range(len(words)):
-        joined = ""
-        for word in words[start : start + _MOST_WORDS]:
-            joined += word
-            yield joined
+        for end in range(start + 1, min(start + _MOST_WORDS, len(words)) + 1):
+            yield "".join(words[start:end]), words[start:end]
+
+
+def _prosaic(word: str, own: frozenset[str]) -> bool:
+    return word in own or (word.isdecimal() and len(word) < 3)

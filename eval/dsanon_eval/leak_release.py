@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -121,8 +122,8 @@ class Opened:
         regions, mapped = [], None
         for row in rows:
             box = row["box"]
-            if row["region"] is None or not isinstance(box, list) or len(box) != 4:
-                continue
+            if row["region"] is None or not isinstance(box, list) or len(box) != 4 or not all(map(isfinite, box)):
+                continue  # the manifest's own checks tell it
             index = self.by_region.get((row["sample"], row["region"]))
             known: dict[str, Any] = {}
             if index is not None and self.map is not None:
@@ -213,7 +214,7 @@ def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
     return sorted(entries, key=lambda entry: entry.name), findings
 
 
-def batches(path: Path) -> Iterator[pa.RecordBatch]:
+def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """A Parquet file, a few rows at a time. Raises ReleaseError for what is none, or too large."""
     try:
         with path.open("rb") as file:
@@ -222,7 +223,7 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
             size = sum(shape.row_group(i).total_byte_size for i in range(shape.num_row_groups))
             if shape.num_rows > MOST_ROWS or size > MOST_BYTES:
                 raise ReleaseError(f"{shape.num_rows} rows and {size} bytes: at most {MOST_ROWS} and {MOST_BYTES}")
-            yield from table.iter_batches(batch_size=1 << 14)
+            yield from table.iter_batches(batch_size=1 << 14, columns=columns)
     except (OSError, pa.ArrowException, MemoryError) as error:
         raise ReleaseError(f"no Parquet file that can be read ({type(error).__name__})") from None
 
@@ -242,25 +243,23 @@ def _read_manifest(path: Path) -> tuple[pa.Table | None, list[Finding]]:
     name = path.name
     if path.is_symlink() or not path.is_file():
         return None, [Finding("manifest", name, "is missing: nothing accounts for the files")]
-    try:
-        table = pa.Table.from_batches(list(batches(path)), schema=_schema_of(path))
-    except (ReleaseError, pa.ArrowException) as error:
-        return None, [Finding("manifest", name, f"{error}: make the release again")]
     findings = []
-    if extra := [column for column in table.column_names if column not in MANIFEST.names]:
-        findings.append(Finding("manifest", name, f"{len(extra)} columns beyond the contract's: drop them"))
-    if missing := [column for column in MANIFEST.names if column not in table.column_names]:
-        return None, [*findings, Finding("manifest", name, f"lacks the columns {', '.join(missing)}")]
     try:
-        table = pa.table({f.name: table[f.name].cast(f.type) for f in MANIFEST})
-    except (pa.ArrowException, KeyError) as error:  # KeyError: a column is there twice
-        return None, [*findings, Finding("manifest", name, f"columns of other types ({type(error).__name__})")]
+        with path.open("rb") as file:
+            columns = pq.read_schema(file).names
+        if extra := [column for column in columns if column not in MANIFEST.names]:
+            findings.append(Finding("manifest", name, f"{len(extra)} columns beyond the contract's: drop them"))
+        if missing := [column for column in MANIFEST.names if column not in columns]:
+            return None, [*findings, Finding("manifest", name, f"lacks the columns {', '.join(missing)}")]
+        pieces = list(batches(path, MANIFEST.names))
+        table = pa.Table.from_batches(pieces) if pieces else MANIFEST.empty_table()
+        table = pa.table({field.name: table[field.name].cast(field.type) for field in MANIFEST})
+    except (ReleaseError, OSError, pa.ArrowException, KeyError) as error:  # KeyError: a column is there twice
+        what = (
+            str(error) if isinstance(error, ReleaseError) else f"not of the contract's types ({type(error).__name__})"
+        )
+        return None, [*findings, Finding("manifest", name, f"{what}: make the release again")]
     return table, findings
-
-
-def _schema_of(path: Path) -> pa.Schema:
-    with path.open("rb") as file:
-        return pq.read_schema(file)
 
 
 def _read_map(root: Path, private: Path | None, key: Path | None) -> pa.Table | None:

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,14 +136,16 @@ def _counts(opened: Opened, seen: Sequence[Looked]) -> dict[str, int]:
 
 def _sought(opened: Opened, workers: int) -> _Sought:
     """Names, hashes and times of the source, of all of it, also of what is not released."""
-    table = opened.manifest
-    rows = [] if table is None else table.select(["file", "status", "output_sha256"]).to_pylist()
-    hashes = {f"data/{row['file']}": row["output_sha256"] for row in rows if row["status"] != "quarantined"}
+    rows: list[tuple[str, str, str]] = []
+    if opened.manifest is not None:
+        columns = (opened.manifest[name].to_pylist() for name in ("file", "status", "output_sha256"))
+        rows = list(zip(*columns, strict=True))
+    hashes = {f"data/{file}": sha256 for file, status, sha256 in rows if status != "quarantined"}
     if opened.source is None:
         return _Sought(leak_names.Words(), leak_hashes.Digests(), frozenset(), hashes)
     # a picture without anybody in it may come out as it went in
-    treated = {row["output_sha256"] for row in rows if row["status"] not in ("empty", "kept")}
-    unchanged = {row["output_sha256"] for row in rows if row["status"] in ("empty", "kept")} - treated
+    treated = {sha256 for _, status, sha256 in rows if status not in ("empty", "kept")}
+    unchanged = {sha256 for _, status, sha256 in rows if status in ("empty", "kept")} - treated
     files = walk(opened.source)[0] if opened.source.is_dir() else [_entry(opened.source)]
     subjects = [] if opened.map is None else opened.map["source_subject"].drop_null().unique().to_pylist()
     words = leak_names.gather(opened.dataset, opened.source, (entry.name for entry in files), subjects)
@@ -164,7 +167,7 @@ def _look_through(sought: _Sought, dataset: str, entry: Entry) -> list[Finding]:
         out.append(Finding("metadata", entry.name, "its time of modification is that of a source file: change it"))
     try:
         out += _content(sought, dataset, entry)
-    except (OSError, ReleaseError, MemoryError) as error:
+    except (OSError, ReleaseError, ValueError, MemoryError) as error:  # ValueError: what Arrow says of damage
         out.append(Finding("file", entry.name, f"cannot be read to its end ({type(error).__name__})"))
     return out
 
@@ -178,12 +181,12 @@ def _content(sought: _Sought, dataset: str, entry: Entry) -> Iterator[Finding]:
             yield Finding("file", name, data.reason)
         else:
             for message in beside_pixels(data):
-                yield Finding("metadata", name, f"{message}: write the file anew without it")
+                yield Finding("metadata", name, f"{message}: write the file anew")
             if is_instance_mask(name, dataset) and data[24:26] != b"\x10\x00":
                 yield Finding("file", name, "a mask of instances is a 16-bit grey PNG, this is not")
     elif clip:
         for message in beside_track(entry.path):
-            yield Finding("metadata", name, f"{message}: write the file anew without it")
+            yield Finding("metadata", name, f"{message}: write the file anew")
     else:
         for message in leak_names.in_text(sought.words, entry.path, name):
             yield Finding("name", name, message)
@@ -220,7 +223,9 @@ def _each(function: Callable[..., R], items: Iterable[Any], workers: int, shared
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (function, shared)) as pool:
         try:
-            yield from pool.map(_call, items, chunksize=16)
+            rest = iter(items)
+            while piece := list(islice(rest, 64 * workers)):  # the pool takes in at once whatever it is given
+                yield from pool.map(_call, piece, chunksize=8)
         except BrokenProcessPool:
             raise DsanonError("a process of the scan died (out of memory?): scan with fewer workers") from None
 

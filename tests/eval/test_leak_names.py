@@ -60,6 +60,24 @@ def test_texts(tmp_path: Path, name: str, text: str, told: bool) -> None:
     assert bool(in_text(words, path, name)) == told
 
 
+def test_a_suffix_is_no_name(tmp_path: Path) -> None:
+    words = gather("folder", tmp_path, ["Aunt Mary/mary.tiff", "Aunt Mary/mary.webp"], [])
+    assert in_path(words, f"data/{TOKEN}/{TOKEN}.tiff") == in_path(words, f"data/{TOKEN}/{TOKEN}.webp") == []
+    assert in_path(words, f"data/{TOKEN}/mary.tiff") != []
+
+
+def test_prose_of_dsanon_is_no_file_name(tmp_path: Path) -> None:
+    words = gather("folder", tmp_path, ["image 1.jpg", "faces/source image.jpg", "img_0417.jpg"], [])
+    path = tmp_path / "CARD.md"
+    path.write_text("The source image, image 1, shows faces.")
+    assert in_text(words, path, "CARD.md") == []
+    assert in_text(words, path, "data/CARD.txt") != []
+    path.write_text("Made of img_0417.jpg.")
+    assert in_text(words, path, "CARD.md") != []
+    path.write_text("Will Young")
+    assert in_text(gather("lfw", tmp_path, LFW, ["Will_Young"]), path, "CARD.md") != []
+
+
 def test_a_name_across_the_border_of_two_pieces(tmp_path: Path) -> None:
     words = gather("lfw", tmp_path, LFW, [])
     path = tmp_path / "long.txt"

@@ -302,6 +302,14 @@ def test_a_bomb_that_the_manifest_knows_is_not_decoded(made: Made) -> None:
     assert {(f.kind, f.file, f.message.split(":")[0]) for f in findings} == {("file", file, "cannot be decoded")}
 
 
+@pytest.mark.parametrize("box", [(1e6, 0.0, 2e6, 9.0), (0.0, 0.0, 1e9, 1e9), (0.0, 0.0, 1e-6, 1e-6)])
+def test_boxes_that_are_no_faces(made: Made, box: tuple[float, float, float, float]) -> None:
+    made.rewrite(lambda rows: rows[0].update(box=box))
+    file = f"data/{made.rows()[0]['file']}"
+    assert {(f.kind, f.file) for f in made.scan()} <= {("manifest", file)}
+    assert bool(made.scan()) == (box[0] > 250)
+
+
 def test_no_message_tells_of_the_source(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     """Findings are published in the release: they must not leak what they found."""
     for file, source in made.originals().items():
