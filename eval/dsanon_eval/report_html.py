@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +134,13 @@ def _chapters(files: AuditFiles, folder: Path) -> list[Chapter]:
             if attack is not LEAKS and len(same) > 1 and not name.endswith(("_std", "_optimistic")):
                 axis = attack.axis if attack.share else name
                 alt = f"{name}: value and 95 % interval of release and controls, as in the table."
-                pictures.append(_drawn(lambda png, s=same, a=axis: draw_rows(s, png, a), folder, name, alt))
+                draw = partial(draw_rows, same, x_label=axis, share=attack.share)
+                pictures.append(_drawn(draw, folder, name, alt))
         for name, curves in files.curves.items():
             if chapter_of_figure(name) is attack and any(curve.x for curve in curves):
                 lines = ", ".join(curve.label for curve in curves)
                 alt = f"{name}: {curves[0].y_label} over {curves[0].x_label}, a line each for {lines}."
-                pictures.append(_drawn(lambda png, c=curves: draw_curves(c, png), folder, name, alt))
+                pictures.append(_drawn(partial(draw_curves, curves), folder, name, alt))
         if figures or pictures:
             out.append(Chapter(attack, tuple(figures), tuple(pictures)))
     return out
@@ -175,13 +176,14 @@ def _trade_offs(figures: Sequence[Measurement], folder: Path) -> list[Picture]:
         points = [(control, rates[control], value) for control, value in recognised.items() if control in rates]
         if len(points) > 1:
             name = f"privacy_utility_{model.split()[0]}"
-            labels = model, f"faces found again ({detector})", "faces named correctly"
             alt = "; ".join(f"{c}: {shown(u, True)} found, {shown(r, True)} named" for c, u, r in points)
-            out.append(_drawn(lambda png, p=points, n=labels: draw_trade_off(p, png, *n), folder, name, alt))
+            x_label = f"faces found again ({detector})"
+            draw = partial(draw_trade_off, points, title=model, x_label=x_label, y_label="faces named correctly")
+            out.append(_drawn(draw, folder, name, alt))
     return out
 
 
-def _drawn(draw: Callable[..., str], folder: Path, name: str, alt: str) -> Picture:
+def _drawn(draw: Callable[[Path], str], folder: Path, name: str, alt: str) -> Picture:
     from markupsafe import Markup
 
     png = re.sub(r"[^\w.-]", "_", name)[:80] + ".png"
