@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 from collections.abc import Iterator
@@ -70,9 +69,3 @@ def requests(chrome: Any) -> list[str]:
         for url in sent
         if not url.startswith(("data:", "about:", "chrome:", "chrome-untrusted:", "chrome-extension:"))
     ]
-
-
-def screenshot(chrome: Any, path: Path) -> None:
-    """All of the page, not only what the window shows."""
-    shot = chrome.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png"})
-    path.write_bytes(base64.b64decode(shot["data"]))

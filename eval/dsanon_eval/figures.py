@@ -114,6 +114,8 @@ def draw_curves(curves: Sequence[Curve], png: Path) -> str:
             axes.xaxis.get_major_locator().set_params(integer=True)
         if all(0 <= value <= 1 for curve in curves for value in curve.y):
             axes.set_ylim(-0.02, 1.02)
+        name = curves[0].figure
+        axes.set_title(_label(name.partition("_")[2] or name), loc="left", fontsize=9, weight="bold")
         axes.set_xlabel(curves[0].x_label)
         axes.set_ylabel(curves[0].y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -121,8 +123,11 @@ def draw_curves(curves: Sequence[Curve], png: Path) -> str:
     return _draw(paint, (WIDTH, 2.7), png)
 
 
-def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str) -> str:
-    """A line for each figure with its interval, models apart, control beside control, the paper's value as a cross."""
+def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str, share: bool) -> str:
+    """A line for each figure with its interval, models apart, control beside control, the paper's value as a cross.
+
+    share: the values are of 1, and the axis shows all of it. Raises ReleaseError.
+    """
     models = list(dict.fromkeys(figure.model for figure in figures))
     rows: list[tuple[float, str, Measurement]] = []
     heads: list[tuple[float, str]] = []
@@ -150,10 +155,10 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str) -> str:
         axes.set_yticks([at for at, _, _ in rows], [_label(control) for _, control, _ in rows])
         for at, model in heads:
             axes.annotate(
-                model, (0, at), (2, 0), ("axes fraction", "data"), "offset points", va="center", weight="bold"
+                _label(model), (0, at), (2, 0), ("axes fraction", "data"), "offset points", va="center", weight="bold"
             )
         axes.set_ylim(y, -0.6)
-        if all(0 <= f.value <= 1 for f in figures):
+        if share:
             axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel(x_label)
         axes.tick_params(axis="y", length=0)
@@ -182,7 +187,7 @@ def draw_trade_off(
             )
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_title(title, loc="left", fontsize=9, weight="bold")
+        axes.set_title(_label(title), loc="left", fontsize=9, weight="bold")
         axes.set_title("better: lower right ↘", loc="right", fontsize=8)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)

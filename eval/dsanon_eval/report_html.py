@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,18 @@ from dsanon_eval.measurement import Measurement
 from dsanon_eval.review_queue import current_queue
 
 RISKIEST = 24  # regions that the page shows
+_ROWS = "Square: the release; circle: a control; bar: 95 % interval; cross: the paper; upright line: the gate."
 _ORDER = ("release", "original", "blackout")  # controls that stand first in a table; chance comes last
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawing: the SVG element, what it shows (for those who cannot see it), and its file below figures/."""
+    """A drawing. svg: the element · alt: what it shows, for those who cannot see it · png: its file below figures/"""
 
     svg: Any
     alt: str
     png: str
+    caption: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +136,14 @@ def _chapters(files: AuditFiles, folder: Path) -> list[Chapter]:
             if attack is not LEAKS and len(same) > 1 and not name.endswith(("_std", "_optimistic")):
                 axis = attack.axis if attack.share else name
                 alt = f"{name}: value and 95 % interval of release and controls, as in the table."
-                pictures.append(_drawn(lambda png, s=same, a=axis: draw_rows(s, png, a), folder, name, alt))
+                draw = partial(draw_rows, same, x_label=axis, share=attack.share)
+                pictures.append(_drawn(draw, folder, name, alt, _ROWS))
         for name, curves in files.curves.items():
             if chapter_of_figure(name) is attack and any(curve.x for curve in curves):
                 lines = ", ".join(curve.label for curve in curves)
                 alt = f"{name}: {curves[0].y_label} over {curves[0].x_label}, a line each for {lines}."
-                pictures.append(_drawn(lambda png, c=curves: draw_curves(c, png), folder, name, alt))
+                caption = "Band: 95 % interval." if any(curve.low for curve in curves) else ""
+                pictures.append(_drawn(partial(draw_curves, curves), folder, name, alt, caption))
         if figures or pictures:
             out.append(Chapter(attack, tuple(figures), tuple(pictures)))
     return out
@@ -174,18 +178,19 @@ def _trade_offs(figures: Sequence[Measurement], folder: Path) -> list[Picture]:
         rates = found[str(detector)]
         points = [(control, rates[control], value) for control, value in recognised.items() if control in rates]
         if len(points) > 1:
-            name = f"privacy_utility_{model.split()[0]}"
-            labels = model, f"faces found again ({detector})", "faces named correctly"
             alt = "; ".join(f"{c}: {shown(u, True)} found, {shown(r, True)} named" for c, u, r in points)
-            out.append(_drawn(lambda png, p=points, n=labels: draw_trade_off(p, png, *n), folder, name, alt))
+            x_label = f"faces found again ({detector})"
+            draw = partial(draw_trade_off, points, title=model, x_label=x_label, y_label="faces named correctly")
+            caption = "Release and controls, measured in the same run."
+            out.append(_drawn(draw, folder, f"privacy_utility_{model}", alt, caption))
     return out
 
 
-def _drawn(draw: Callable[..., str], folder: Path, name: str, alt: str) -> Picture:
+def _drawn(draw: Callable[[Path], str], folder: Path, name: str, alt: str, caption: str) -> Picture:
     from markupsafe import Markup
 
-    png = re.sub(r"[^\w.-]", "_", name)[:80] + ".png"
-    return Picture(Markup(draw(folder / png)), alt, png)
+    png = re.sub(r"[^\w-]+", "_", name).strip("_")[:80] + ".png"
+    return Picture(Markup(draw(folder / png)), alt, png, caption)
 
 
 def _regions(data: Path, queue: pa.Table, originals: Mapping[tuple[str, int], tuple[Path, str]]) -> list[Region]:

@@ -35,7 +35,7 @@ def test_a_curve_becomes_a_png_and_an_svg_that_no_label_breaks(tmp_path: Path) -
 
 def test_drawings_do_not_share_ids_and_their_colours_are_the_pages(tmp_path: Path) -> None:
     figures = [Measurement("recall_at_1", "m", control, 0.5, (0.4, 0.6), 9, 0.3, Gate("max", 0.1)) for control in "ab"]
-    one, other = (draw_rows(figures, tmp_path / f"{name}.png", "share") for name in ("one", "other"))
+    one, other = (draw_rows(figures, tmp_path / f"{name}.png", "share", True) for name in ("one", "other"))
     ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (one, other)]
     assert ids[0]
     assert not ids[0] & ids[1]

@@ -40,8 +40,8 @@ def report(paths: ReleasePaths) -> str:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for the page, 10 seconds at most."""
-    end = time.monotonic() + 10
+    """Wait for the page, half a minute at most."""
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

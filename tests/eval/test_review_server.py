@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
@@ -130,3 +134,20 @@ def test_what_cannot_be_reviewed_is_refused(paths: ReleasePaths, tmp_path: Path)
 def test_the_queue_is_all_of_the_release(paths: ReleasePaths) -> None:
     rows: list[dict[str, Any]] = pq.read_table(paths.release / "manifest.parquet").to_pylist()
     assert {row["region"] for row in Desk(paths).rows} == {row["region"] for row in rows}
+
+
+def test_the_command_serves_until_it_is_interrupted(paths: ReleasePaths) -> None:
+    command = [sys.executable, "-c", "from dsanon.cli import main; main()", "review", str(paths.release)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = urlsplit(process.stdout.readline().split()[1])
+        assert address.hostname == "127.0.0.1"
+        connection = http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=10)
+        connection.request("POST", f"{address.path}decide", "region=3&verdict=drop")
+        assert connection.getresponse().status == 303
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert "0 accept, 0 mask, 1 drop" in out
+    assert f"--resume --review {paths.private / 'review.json'}" in out
