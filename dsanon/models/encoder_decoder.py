@@ -119,8 +119,11 @@ class EncoderDecoder(nn.Module):
         self.out = _conv(16, 3)
 
     def forward(self, landmarks: Tensor, pixels: Tensor, hidden: Tensor, padding: Tensor, control: Tensor) -> Tensor:
-        """As :meth:`dsanon.models.generator.Generator.forward`; only the paper's text bounds the output by tanh."""
-        visible = (1 - hidden) * (1 - padding)
+        """As :meth:`dsanon.models.generator.Generator.forward`; without skips the output is not bounded.
+
+        Inside, pixels lie in [0, 1]: the blocks begin with a ReLU.
+        """
+        visible, pixels = (1 - hidden) * (1 - padding), (pixels + 1) / 2
         x, skips = torch.cat([pixels if self.sees_source else landmarks, pixels * visible], dim=1), []
         for down in self.downs:
             x = F.instance_norm(down(x))
@@ -131,7 +134,7 @@ class EncoderDecoder(nn.Module):
         for level, up in enumerate(self.ups):
             x = up(x + skips[-1 - level] if self.skips and level else x)
         x = self.out(F.relu(F.instance_norm(x)))
-        return torch.tanh(x) if self.skips else torch.as_tensor(x)
+        return torch.tanh(x) if self.skips else torch.as_tensor(2 * x - 1)
 
 
 class Reference(EncoderDecoder):

@@ -6,11 +6,13 @@ import pytest
 import torch
 from dsanon_training.checkpoints import export
 from dsanon_training.discriminators import PatchCritic, ResidualCritic
+from dsanon_training.model_card import terms
+from dsanon_training.recipe import load_recipe
 from dsanon_training.siamese import SiameseNet
 
 from dsanon.errors import WeightsError
 from dsanon.models import store
-from dsanon.models.architectures import ARCHITECTURES, PAINTS, build
+from dsanon.models.architectures import ARCHITECTURES, PAINTS, AnyGenerator, build
 from dsanon.models.generator import GeneratorConfig
 from dsanon.models.painters import painter_file
 from dsanon.models.weights import load_generator, read_card
@@ -18,7 +20,7 @@ from dsanon.models.weights import load_generator, read_card
 WITHOUT_CONTROL = ("pix2pix", "cyclegan")
 
 
-def made(architecture: str) -> torch.nn.Module:
+def made(architecture: str) -> AnyGenerator:
     torch.manual_seed(0)
     return build(config_of(architecture)).eval()
 
@@ -64,6 +66,8 @@ def test_hidden_and_padded_pixels_never_reach_what_paints(architecture: str) -> 
 
 def test_the_ablation_that_sees_the_source_paints_nothing() -> None:
     assert not any("faces" in kinds for kinds in PAINTS.values())
+    assert "SEES THE SOURCE" in terms(load_recipe("faces"), made("faces"))["terms"]
+    assert "SEES THE SOURCE" not in terms(load_recipe("ciagan-paper"), made("paper"))["terms"]
 
 
 def test_a_file_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from dsanon_training.report import Report
 from made_up_crops import made_up_cache
 
 from dsanon.errors import RecipeError
+from dsanon.models import store
 from dsanon.models.weights import read_card
 
 TINY = {"widths": [8, 8, 8, 8, 8], "embedding": 16, "batch": 2, "min_photos": 2, "identity": 0.0, "away": 0.0}
@@ -34,6 +35,8 @@ def test_a_resumed_run_is_the_unbroken_one_and_its_folder_says_all(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     file = trained(cache, whole, steps=3)
     trained(cache, broken, steps=2)
+    with (broken / "log.jsonl").open("a") as log:
+        log.write('{"step": 3, "l1": 7}\n{"step": 4, "l')  # logged, but killed before the next checkpoint
     trained(cache, broken, steps=3)
     a, b = (torch.load(folder / CHECKPOINT, weights_only=True) for folder in (whole, broken))
     for part in ("generator", "average", "pixel", "projected"):
@@ -52,6 +55,8 @@ def test_a_resumed_run_is_the_unbroken_one_and_its_folder_says_all(
     assert {"l1", "critic_pixel", "steps_per_s", "waiting"} <= set(rows[0])
     assert [p.name for p in sorted((whole / "grids").iterdir())] == ["step-000002.png", "step-000003.png"]
     assert list((whole / "tensorboard").iterdir())
+    assert store.metadata(file)["licence"] == "research only"
+    assert "3 steps of 2" in file.with_suffix(".md").read_text()
     assert "samples/s" in capsys.readouterr().out
     with pytest.raises(RecipeError, match="trained with embedding = 16"):
         trained(cache, broken, steps=4, embedding=32)

@@ -34,12 +34,17 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def export(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> str:
-    """Half-precision safetensors with JSON metadata, and the file's sha256 beside it; returns the digest."""
+def export(
+    path: Path, weights: dict[str, Tensor], metadata: dict[str, Any], terms: dict[str, str] | None = None
+) -> str:
+    """Half-precision safetensors with JSON metadata, and the file's sha256 beside it; returns the digest.
+
+    terms: licence, origin and terms, for the list of models
+    """
     from safetensors.torch import save as serialise
 
     half = {name: t.detach().to(torch.float16).contiguous() for name, t in weights.items()}
-    data = serialise(half, {"dsanon": json.dumps(metadata, sort_keys=True)})
+    data = serialise(half, {"dsanon": json.dumps(metadata, sort_keys=True), **(terms or {})})
     digest = hashlib.sha256(data).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".partial")

@@ -92,7 +92,7 @@ class ResidualCritic(nn.Module):
 
     def forward(self, pixels: Tensor, landmarks: Tensor) -> list[Tensor]:
         """pixels (n, 3, 128, 128) in [-1, 1], landmarks (n, 3, 128, 128) in [0, 1] → [(n, 1)]."""
-        x = torch.cat([pixels, landmarks], dim=1)
+        x = torch.cat([(pixels + 1) / 2, landmarks], dim=1)  # the blocks begin with a ReLU
         for down in self.downs:
             x = down(x)
         return [self.whole(F.relu(x).flatten(1))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dsanon.errors import DsanonError, RecipeError, UsageError
 from dsanon_training.crops import prepare
 from dsanon_training.engine import cores, default_workers, engine_for
 from dsanon_training.loop import CHECKPOINT, run
-from dsanon_training.recipe import Recipe, validate
+from dsanon_training.recipe import Recipe
 from dsanon_training.report import Report
 
 
@@ -42,13 +43,15 @@ def _on_ray(recipe: Recipe, cache: Path, out: Path, workers: int, gpu: bool) -> 
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    if recipe.init:  # Ray's processes work in a folder of their own
+        recipe = replace(recipe, init=str(Path(recipe.init).absolute()))
     started = not ray.is_initialized()
     if started:
-        ray.init(include_dashboard=False, num_cpus=max(workers + 1, cores()), logging_level=logging.WARNING)
+        ray.init("local", include_dashboard=False, num_cpus=max(workers + 1, cores()), logging_level=logging.WARNING)
     try:
         trainer = TorchTrainer(
             _process,
-            train_loop_config={"recipe": recipe.as_dict(), "cache": str(cache), "out": str(out)},
+            train_loop_config={"recipe": recipe, "cache": cache, "out": out},
             torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu),
             run_config=RunConfig(name="ray", storage_path=str(out)),
@@ -68,11 +71,9 @@ def _process(config: dict[str, Any]) -> None:
     from ray.train import get_context
     from ray.train.torch import get_device
 
-    context = get_context()
-    values = {key: list(v) if isinstance(v, tuple) else v for key, v in config["recipe"].items()}
-    recipe = validate(values)
+    context, recipe = get_context(), config["recipe"]
     engine = engine_for(recipe, get_device(), context.get_world_rank(), context.get_world_size())
-    run(recipe, Path(config["cache"]), Path(config["out"]), engine, Report())
+    run(recipe, config["cache"], config["out"], engine, Report())
 
 
 def _first_cause(error: BaseException) -> DsanonError:

@@ -19,6 +19,7 @@ from dsanon_training.crops import open_crops
 from dsanon_training.engine import Engine
 from dsanon_training.families import Family, open_family
 from dsanon_training.grids import grid
+from dsanon_training.model_card import terms, write_card
 from dsanon_training.recipe import Recipe
 from dsanon_training.report import Report
 from dsanon_training.run_folder import RunFolder
@@ -119,12 +120,14 @@ def follow(family: Family, recipe: Recipe, step: int, before: int) -> None:
 
 
 def export(out: Path, family: Family, people: People, recipe: Recipe, steps: int) -> None:
-    """The average as a file that the job loads, and the critics beside it. Identities are hashed: no names in it."""
+    """The average as a file that the job loads, its card, and the critics. Identities are hashed: no names in it."""
     config = family.average.config
     said = {"recipe": recipe.name, "steps": steps, "batch": recipe.batch, "dsanon": dsanon.__version__}
     metadata = {"kind": "generator", "config": config.as_dict(), **said}
     metadata["identities"] = people.hashed if config.identities else []
-    checkpoints.export(out / f"{recipe.name}.safetensors", family.average.state_dict(), metadata)
+    weights = family.average.state_dict()
+    digest = checkpoints.export(out / f"{recipe.name}.safetensors", weights, metadata, terms(recipe, family.average))
+    write_card(out / f"{recipe.name}.md", recipe, family.average, people, steps, digest)
     if family.critics:
         weights = {name: t for critic in family.critics for name, t in checkpoints.own_state(critic).items()}
         checkpoints.export(out / f"{recipe.name}.critics.safetensors", weights, {"kind": "critics", **said})

@@ -26,12 +26,19 @@ _PACKAGES = ("torch", "numpy", "opencv-python", "ray", "safetensors")
 
 
 class RunFolder:
-    """run.json, log.jsonl, grids/ and TensorBoard's events in ``out``. Only the first process has one."""
+    """run.json, log.jsonl, grids/ and TensorBoard's events in ``out``. Only the first process has one.
+
+    start: the step to go on with; what a killed run logged beyond it will be done, and logged, again
+    """
 
     def __init__(self, out: Path, start: int) -> None:
         self.out = out
         out.mkdir(parents=True, exist_ok=True)
-        self._log = (out / "log.jsonl").open("a")
+        path = out / "log.jsonl"
+        rows = path.read_text().splitlines(True) if path.is_file() else []
+        with path.open("w") as log:
+            log.writelines(row for row in rows if _step(row) <= start)
+        self._log = path.open("a")
         self._board: Any = None
         with suppress(ImportError):  # TensorBoard comes with the extra `train`
             from torch.utils.tensorboard import SummaryWriter
@@ -69,6 +76,14 @@ class RunFolder:
         self._log.close()
         if self._board is not None:
             self._board.close()
+
+
+def _step(row: str) -> float:
+    """The step of a row of the log; one that a kill cut off counts as beyond all."""
+    try:
+        return float(json.loads(row)["step"])
+    except ValueError:
+        return float("inf")
 
 
 def _data(crops: Crops, people: People) -> dict[str, Any]:
