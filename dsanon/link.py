@@ -105,11 +105,11 @@ def _decided(frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wa
                 del faces[i]
         for i, region in faces.items():
             tracked[i][number] = region
-        told = covers(view, bodies.get(label, {}), {i: faces[i] for i in seen if i in faces}, missed)
+        sure = {i: faces[i] for i, face in seen.items() if i in faces and "annotation" in face.detector.split("+")}
+        told = covers(view, bodies.get(label, {}), sure, missed)
         for i, head in missed.items():
-            if i not in seen:
-                better = [] if i in faces else [told.get(i, head)]
-                rest[i] = [other for other in rest[i] if other is not head] + better
+            better = [] if i in faces.keys() - seen.keys() else [told.get(i, head)]
+            rest[i] = [other for other in rest[i] if other is not head] + better
     for i in range(start, stop):
         yield _row(frames[i].found, rest[i], tracked[i], wanted)
 

@@ -52,19 +52,6 @@ class Curve:
         """The face at a time between the first and the last sighting (and as at these beyond)."""
         return _together(_between(self.times, self.values, time))
 
-    def speed(self, last: bool) -> Values:
-        """Pixels a second (2,) at the end, or at the beginning: over a tenth of a second and three sightings at least.
-
-        Of the pose's centre; 0 where there are fewer.
-        """
-        if len(self.times) < 3:
-            return np.zeros(2)
-        end = self.times[-1] if last else self.times[0]
-        near = np.flatnonzero(np.abs(self.times - end) <= 0.1)
-        near = near if len(near) >= 3 else np.arange(3) - (3 if last else 0)
-        elapsed = self.times[near[-1]] - self.times[near[0]]
-        return np.asarray((self.values[near[-1], :2] - self.values[near[0], :2]) / elapsed)
-
 
 def smooth(times: Values, faces: list[tuple[Values, Box]]) -> Curve:
     """The steadied curve through sightings. times: (n,) seconds, ascending · faces: landmarks and box of each.

@@ -118,6 +118,19 @@ def test_an_annotated_head_that_is_missed_is_painted_for_a_moment_and_covered_fo
     assert np.abs(np.diff(middles(rows))).max() < 4  # steady
 
 
+def test_a_doubtful_sighting_does_not_uncover_the_annotated_head(tmp_path: Path) -> None:
+    """It is covered itself, and the head where sightings that are this person's for sure tell that it is."""
+    people = [[Person("1", (130, 100, 270, 400))]] * 6
+    doubtful = [missing(200, "1"), face(204, 140, detector="centerface")]
+    rows = run(tmp_path, [[face(200, 140, "1")]] * 3 + [doubtful] * 3, people)
+    for row in rows[3:]:
+        assert {region.note for region in row.regions} == {"", NOTE}
+        (head,) = [region for region in row.regions if region.reason == NO_FACE]
+        assert head.box[2] - head.box[0] < 110
+    alone = run(tmp_path, [doubtful] * 3, people[:3])
+    assert [sorted(region.box for region in row.regions)[0] for row in alone] == [missing(200, "1").box] * 3
+
+
 def test_who_consented_stays_as_found(tmp_path: Path) -> None:
     kept = Region("face", (175.0, 125, 225, 180), "1", detector="hog+annotation", score=0.5)
     rows = run(tmp_path, [[kept], [], [kept]], kept=frozenset({"1"}))

@@ -119,3 +119,8 @@ def test_one_sighting_is_a_face_that_stands_still() -> None:
     for t in (-1.0, 0.0, 1.0):
         np.testing.assert_allclose(found.at(t).landmarks, face, atol=1e-6)
         np.testing.assert_allclose(found.at(t).box, box_of(face), atol=1e-6)
+
+
+def test_two_sightings_are_joined_by_a_line() -> None:
+    found = curve([turned(0, 50, 60, SIZE), turned(0, 90, 60, SIZE)], np.array([0.0, 0.2]))
+    np.testing.assert_allclose(found.at(0.05).landmarks, turned(0, 60, 60, SIZE), atol=1e-6)
