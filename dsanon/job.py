@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dsanon
+from dsanon import shape_model
 from dsanon.card import CardWeights, write_card
 from dsanon.config import JobConfig
 from dsanon.detectors import parse_detectors
@@ -133,7 +134,7 @@ def _weights(config: JobConfig, generator: tuple[Path, str] | None) -> list[Card
     names = [name.split(":")[0].strip() for name in config.detectors.split(",") if name.strip()]
     out = []
     about = {str(row["name"]): row for row in store.describe()}
-    for name in [*names, "landmarks68", *([GENERATOR] if generator else [])]:
+    for name in [*names, "landmarks68", *([GENERATOR, shape_model.NAME] if generator else [])]:
         row = about.get(name, {})
         digest = generator[1] if generator and name == GENERATOR else str(row.get("sha256") or "")
         out.append(CardWeights(name, digest, str(row.get("licence", "")), str(row.get("terms", ""))))

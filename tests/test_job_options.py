@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-
 from runs import Done, anonymize, assert_nothing_of, digest, dsanon, files
 
 IMAGES = "img_align_celeba_png"
