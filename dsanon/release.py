@@ -53,6 +53,7 @@ PUBLIC = (
     "kernel",
     "block",
     "regions",
+    "shape",
     "scope",
     "detectors",
     "on_miss",

@@ -23,8 +23,9 @@ from dsanon.shape_model import KIND
 from dsanon_training.batches import MIRROR, People
 from dsanon_training.crops import Crops, prepare
 
-MOTIONS = 7  # yaw, and what the eye reads from the others: pitch, smile, mouth opening, jaw, a mouth drawn sideways
+MOTIONS = 4  # as the eye reads them: yaw, and symmetric ones of nod, smile and open mouth
 MIN_PHOTOS = 4
+_MOUTH = 3.0  # its points count so much more than others when motions are chosen: expression is there
 _JITTER = 1e-3  # variance of a landmark's error that no photo shows, as a share of the mean within people
 TERMS = {
     "licence": "research only",
@@ -66,8 +67,9 @@ def fit(landmarks: npt.ArrayLike, labels: list[str], motions: int = MOTIONS, min
     many = photos >= min_photos
     between = _positive(np.cov(averages[many].T) - within * (1 / photos[many]).mean())
 
-    variances, axes = np.linalg.eigh(within)
-    moves = axes[:, ::-1][:, :motions] * np.sqrt(variances[::-1][:motions])
+    weight = np.repeat(np.where(np.arange(68) < 48, 1.0, _MOUTH), 2)
+    variances, axes = np.linalg.eigh(weight[:, None] * within * weight)
+    moves = within @ (weight[:, None] * axes[:, ::-1][:, :motions]) / np.sqrt(variances[::-1][:motions])
     rest = between + within - moves @ moves.T + _JITTER * np.trace(within) / 136 * np.eye(136)
     # generalised least squares: the moves that explain a face best when everything else about it is noise
     precise = np.linalg.solve(rest, moves).T
