@@ -34,6 +34,11 @@ ON_MISS = {
     "pixelate": "pixelated",
     "quarantine": "not released: the whole sample is withheld",
 }
+SHAPES = {
+    "replaced": "of a face's landmarks only pose and expression are the source's; jaw, nose and mouth get the shape of "
+    "the fake identity",
+    "source": "the outline of every hidden region is the source's",
+}
 # Generated pixels take nothing from the source's; these two do.
 REVERSIBLE = ("blur", "pixelate")
 
@@ -93,6 +98,7 @@ def _done(configuration: Mapping[str, Any]) -> str:
         "## What was done\n\n"
         f"- Method `{method}`: {METHODS.get(method, 'every hidden region is painted over')}.\n"
         f"- Regions: {regions}, as the source's annotations and these detectors together found them: {detectors}.\n"
+        f"- Shape `{configuration['shape']}`: {SHAPES[configuration['shape']]}.\n"
         f"- Scope `{scope}`: one person has one pseudonym, and where the method gives fake identities one of these, "
         f"{SCOPES[scope]}. No two people of a scope share one.\n"
         f"- A person known to be there whose face could not be aligned is {ON_MISS[on_miss]} (`{on_miss}`).\n"
@@ -146,8 +152,11 @@ def _risks(configuration: Mapping[str, Any], counts: Counts) -> list[str]:
         "half-hidden or painted faces first of all, and reflections and pictures in the picture.",
         "What lies outside of a region's mask is the original: hair, ears, neck, hands, tattoos.",
         f"{rest} are unchanged and can be recognised by whoever knows the person.",
-        "Pose and geometry are kept: where the landmarks or the silhouette lay, they still lie, and their proportions "
-        "are a weak biometric of their own.",
+        "Pose and expression are kept, and the face's place and size with them; somebody who always looks the same way "
+        "may be told by that."
+        if configuration["shape"] == "replaced"
+        else "Pose and geometry are kept: where the landmarks or the silhouette lay, they still lie, and their "
+        "proportions are a weak biometric of their own.",
         "The background is unchanged: whoever holds the original photo finds it again, and with it who is in it.",
         "How many pictures a person has, and with whom, is kept within a scope: somebody who is unusually frequent "
         f"stays so, and can be told by that alone{joined}.",

@@ -76,4 +76,5 @@ class JobConfig:
         """All of it that the output depends on, as JSON values (the source's place is not part of it)."""
         values = asdict(self)
         del values["source"]
+        values["shape"] = "replaced" if self.method == "ciagan" else "source"  # whose landmarks are drawn: no option
         return values | {"kept": sorted(self.kept), "cameras": sorted(map(list, self.cameras))}

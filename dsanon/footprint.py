@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dsanon.align import CROP, Floats, scale_of
+from dsanon.align import CROP, Floats, Transform, scale_of
 from dsanon.landmarks import FEATHER, FULL, blend_weight, distance_outside, face_polygon
 from dsanon.sample import Box, Mask, Region
 
@@ -40,10 +40,11 @@ class Footprint:
         return np.asarray(self.weight >= 1.0)
 
 
-def footprint(region: Region, width: int, height: int, soft: bool) -> Footprint:
+def footprint(region: Region, width: int, height: int, soft: bool, shape: Transform | None = None) -> Footprint:
     """The pixels of ``region`` in a ``width`` × ``height`` photo.
 
     soft: with a feathered border along the face's outline, as a painted face needs; else whole boxes.
+    shape: (68, 2) photo pixels of the face that is painted, where it has another outline: both are covered.
     Never empty: a region always covers at least one pixel of the photo.
     """
     if region.landmarks and region.transform:
@@ -51,10 +52,11 @@ def footprint(region: Region, width: int, height: int, soft: bool) -> Footprint:
         unit = 1.0 / scale_of(transform)
         polygon = face_polygon(np.array(region.landmarks, dtype=np.float32).reshape(68, 2))
         if soft:
+            outlines = [polygon] if shape is None else [polygon, face_polygon(shape)]
             reach = (FULL + FEATHER) * unit + 1
-            low, high = polygon.min(0) - reach, polygon.max(0) + reach
+            low, high = np.min(outlines, axis=(0, 1)) - reach, np.max(outlines, axis=(0, 1)) + reach
             x0, y0, x1, y1 = _window((low[0], low[1], high[0], high[1]), width, height)
-            distance = distance_outside(polygon, (y1 - y0, x1 - x0), (x0, y0))
+            distance = np.minimum.reduce([distance_outside(o, (y1 - y0, x1 - x0), (x0, y0)) for o in outlines])
             return Footprint(x0, y0, blend_weight(distance, unit), unit)
         low, high = polygon.min(0), polygon.max(0)
         grow = _GROW * (high - low)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dsanon
+from dsanon import shape_model
 from dsanon.card import CardWeights, write_card
 from dsanon.config import JobConfig
 from dsanon.detectors import parse_detectors
@@ -156,7 +157,8 @@ def _weights(config: JobConfig, generator: tuple[Path, str] | None) -> list[Card
     out = []
     about = {str(row["name"]): row for row in store.describe()}
     model = GENERATORS.get(config.method)
-    for name in [*names, "landmarks68", *([model] if model and generator else [])]:
+    shaped = [shape_model.NAME] if config.method == "ciagan" else []
+    for name in [*names, "landmarks68", *([model, *shaped] if model and generator else [])]:
         row = about.get(name, {})
         digest = generator[1] if generator and name == model else str(row.get("sha256") or "")
         out.append(CardWeights(name, digest, str(row.get("licence", "")), str(row.get("terms", ""))))

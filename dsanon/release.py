@@ -56,6 +56,7 @@ PUBLIC = (
     "kernel",
     "block",
     "regions",
+    "shape",
     "scope",
     "detectors",
     "on_miss",

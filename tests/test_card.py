@@ -14,6 +14,7 @@ CONFIGURATION: dict[str, Any] = {
     "scope": "dataset",
     "detectors": ["centerface", "hog"],
     "on_miss": "mask",
+    "shape": "replaced",
     "source": "/home/ann/lfw",
     "keep": ["Aaron_Eckhart"],
 }
