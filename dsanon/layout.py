@@ -96,11 +96,6 @@ class ReleasePaths:
         return self.staging / self.quarantine.name
 
     @property
-    def audit(self) -> Path:
-        """What an audit remembers between two runs: embeddings of real faces, so it goes with the key."""
-        return self.private / "audit"
-
-    @property
     def applied(self) -> Path:
         """The reviewers' decisions that the finished release was made with."""
         return self.private / "applied_review.json"
@@ -114,6 +109,11 @@ class ReleasePaths:
     def made(self) -> Path:
         """Which release this private side belongs to, and with which key that was made."""
         return self.private / "made.json"
+
+    @property
+    def audit(self) -> Path:
+        """What an audit remembers between two runs: embeddings of real faces, so it goes with the key."""
+        return self.private / "audit"
 
 
 def _inside(path: Path, folder: Path) -> bool:

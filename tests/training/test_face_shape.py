@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsanon_training.crops import Crops
+from dsanon_training.crops import Crops, Pixels
 from dsanon_training.face_shape import Fit, export, fit, fit_crops
 from faces import drawn_landmarks
 
@@ -97,10 +97,10 @@ def test_only_those_who_may_train_are_fitted_and_few_photos_make_no_identity(
         label if number % PHOTOS < 3 or label != "x/01" else f"x/one{number}" for number, label in enumerate(labels)
     ]
     empty = np.zeros((len(faces), 4, 2), np.float32)
-    crops = Crops(np.zeros((len(faces), 1, 1, 3), np.uint8), faces.astype(np.float32), empty, several, held)
+    crops = Crops(Path(), Pixels([]), faces.astype(np.float32), empty, several, held)
     found = fit_crops(crops)
     assert found.labels == sorted(set(labels) - {"x/00", "x/01"})
     moved = faces.copy()
     moved[held] += np.random.default_rng(3).normal(0, 30, moved[held].shape)
-    again = fit_crops(Crops(crops.pixels, moved.astype(np.float32), empty, several, held))
+    again = fit_crops(Crops(Path(), crops.pixels, moved.astype(np.float32), empty, several, held))
     assert np.array_equal(found.reader, again.reader)
