@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -94,35 +94,47 @@ def order(opened: Opened) -> Iterator[Finding]:
     if opened.manifest is None or opened.map is None or opened.dataset not in PSEUDONYMOUS:
         return
     samples = dict(zip(opened.map["sample"].to_pylist(), opened.map["source_file"].to_pylist(), strict=True))
-    pairs: dict[str, str] = {}  # released file → source file, in the order of the rows
-    for sample, file in zip(opened.manifest["sample"].to_pylist(), opened.manifest["file"].to_pylist(), strict=True):
+    rows: dict[str, int] = {}  # released file → its first row
+    sources: dict[str, str] = {}
+    listed = zip(opened.manifest["sample"].to_pylist(), opened.manifest["file"].to_pylist(), strict=True)
+    for number, (sample, file) in enumerate(listed):
         if sample in samples and file is not None:
-            pairs.setdefault(file, samples[sample])
-    place = {file: number for number, file in enumerate(sorted(pairs.values()))}
-    sources = [place[file] for file in pairs.values()]
-    if follows(range(len(sources)), sources):
+            rows.setdefault(file, number)
+            sources.setdefault(file, samples[sample])
+    ranks = {source: number for number, source in enumerate(sorted(sources.values()))}
+    place = {file: ranks[source] for file, source in sources.items()}
+    if runs_along(rows, place):
         yield Finding("order", "manifest.parquet", "its rows stand in the source's order: sort them by pseudonym")
-    times = {entry.name: entry.modified for entry in opened.entries}
-    known = [(times[f"data/{file}"], place[source]) for file, source in pairs.items() if f"data/{file}" in times]
-    if follows([time for time, _ in known], [number for _, number in known]):
+    modified = {entry.name.removeprefix("data/"): entry.modified for entry in opened.entries}
+    if runs_along({file: modified[file] for file in place if file in modified}, place):
         yield Finding("order", "data", "the files' times follow the source's order: give all of them the same")
-    yield from _numbers(pairs, place)
-
-
-def _numbers(pairs: dict[str, str], place: dict[str, int]) -> Iterator[Finding]:
-    """The last number of a name, within its folder."""
-    folders: dict[str, list[tuple[int, int]]] = {}
-    for file, source in pairs.items():
-        digits = PurePosixPath(file).stem.rpartition("_")[2]
-        if digits.isdecimal() and len(digits) < 12:
-            folders.setdefault(str(PurePosixPath(file).parent), []).append((int(digits), place[source]))
-    ascending = total = 0
-    for numbers in folders.values():
-        inside = sorted(numbers)
-        ascending += sum(a[1] < b[1] for a, b in pairwise(inside))
-        total += max(0, len(inside) - 1)
-    if total >= 24 and abs(2 * ascending - total) > 6 * math.sqrt(total):
+    last = {file: PurePosixPath(file).stem.rpartition("_")[2] for file in place}
+    numbers = {file: int(digits) for file, digits in last.items() if digits.isdecimal() and len(digits) < 12}
+    if runs_along(numbers, place):
         yield Finding("order", "data", "the numbers in file names follow the source's: number them in a keyed order")
+
+
+def runs_along(values: Mapping[str, int], place: Mapping[str, int]) -> bool:
+    """Whether ``values`` of files follow their ``place`` in the source, in one folder or in all of them together.
+
+    Folder by folder: that two large folders stand in the source's order is a toss of a coin, not a thousand of them.
+    A folder stands where the first of what is in it does.
+    """
+    folders: dict[tuple[str, ...], dict[str, tuple[int, int]]] = {}
+    for file, value in values.items():
+        parts = PurePosixPath(file).parts
+        for depth, child in enumerate(parts):
+            children = folders.setdefault(parts[:depth], {})
+            other = children.get(child, (value, place[file]))
+            children[child] = (min(other[0], value), min(other[1], place[file]))
+    ascending = total = 0
+    for children in folders.values():
+        inside = sorted(children.values())
+        if follows([value for value, _ in inside], [where for _, where in inside]):
+            return True
+        steps = [a[1] < b[1] for a, b in pairwise(inside) if a[0] < b[0]]
+        ascending, total = ascending + sum(steps), total + len(steps)
+    return total >= 2 * PERFECT and abs(2 * ascending - total) > 6 * math.sqrt(total)
 
 
 def follows(values: Iterable[int], sources: Iterable[int]) -> bool:

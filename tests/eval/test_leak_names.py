@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dsanon_eval.leak_hashes import collect, digests_of, in_bytes
-from dsanon_eval.leak_manifest import follows
+from dsanon_eval.leak_manifest import follows, runs_along
 from dsanon_eval.leak_names import gather, in_path, in_text, same_identities
 
 LFW = [
@@ -162,3 +162,23 @@ def test_an_order_that_is_no_chance() -> None:
     keyed = sorted(range(500), key=lambda number: hashlib.sha256(bytes([number % 256, number // 256])).digest())
     assert not follows(keyed, range(500))
     assert follows([number + keyed[number] // 4 for number in range(500)], range(500))
+
+
+def test_few_large_folders_in_order_are_chance() -> None:
+    order = sorted(range(200), key=lambda number: hashlib.sha256(bytes([number])).digest())
+    place = {f"{folder}/{number}": 1000 * (folder == "b") + number for folder in "ab" for number in range(200)}
+    keyed = {file: 1000 * (file[0] == "b") + order[int(file[2:])] for file in place}
+    assert follows([keyed[file] for file in place], [place[file] for file in place])
+    assert not runs_along(keyed, place)
+    assert runs_along(place, place)
+    assert not runs_along(dict.fromkeys(place, 7), place)
+
+
+def test_many_small_folders_in_order_are_none() -> None:
+    place = {f"p{folder}/p{folder}_000{number}": 10 * folder + number for folder in range(40) for number in (1, 2, 3)}
+    numbers = {file: int(file[-1]) for file in place}
+    assert runs_along(numbers, place)
+    turned = {file: (number if int(file[1 : file.index("/")]) % 2 else 4 - number) for file, number in numbers.items()}
+    folders = sorted(range(40), key=lambda number: hashlib.sha256(bytes([number])).digest())
+    shuffled = {file: 10 * folders[where // 10] + where % 10 for file, where in place.items()}
+    assert not runs_along(turned, shuffled)

@@ -242,14 +242,17 @@ def test_a_column_of_hashes(made: Made) -> None:
     assert kinds(made.scan(), "manifest.parquet") == {"hash", "manifest"}
 
 
-def test_times_and_rows_in_the_source_s_order(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six photos could be in order by chance, one in 360: the bound is lowered for them."""
+def test_times_in_the_source_s_order(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three people could be in order by chance, so that more is asked for; here the bound is lowered for them."""
     from dsanon_eval import leak_manifest
 
-    monkeypatch.setattr(leak_manifest, "PERFECT", 6)
     for number, (file, _) in enumerate(sorted(made.originals().items(), key=lambda pair: pair[1])):
         os.utime(made.release / file, (1000 + number, 1000 + number))
-    assert kinds(made.scan(), "data") == {"order"}
+    assert made.scan() == []
+    monkeypatch.setattr(leak_manifest, "PERFECT", 3)
+    assert "the files' times follow" in " ".join(
+        f.message for f in made.scan() if (f.kind, f.file) == ("order", "data")
+    )
 
 
 def test_the_source_s_time(made: Made) -> None:
