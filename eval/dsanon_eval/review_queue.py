@@ -170,8 +170,7 @@ def write_queue(private: Path, queue: pa.Table) -> Path:
 
 
 def current_queue(private: Path, manifest: pa.Table) -> pa.Table:
-    """The queue that the audit left, or, where it left none or its release is no longer this one, one made of the
-    manifest alone."""
+    """The queue that the audit left; if it left none, or the release has changed since, one of the manifest alone."""
     queue = read_queue(private)
     fresh = build(manifest)
     return queue if queue is not None and _places(queue) == _places(fresh) else fresh
