@@ -123,6 +123,7 @@ def _generator(config: JobConfig) -> tuple[Path, str] | None:
         return None
     from dsanon.models import store
 
+    store.path(shape_model.NAME)  # a generator without shapes fails here, before anything is detected
     path = store.path(GENERATOR)
     return path, store.sha256(path)
 
