@@ -145,6 +145,8 @@ def _generator(config: JobConfig) -> tuple[Path, str] | None:
     from dsanon.models import store
     from dsanon.models.painters import painter_file
 
+    if config.method == "ciagan":
+        store.path(shape_model.NAME)  # a generator without shapes fails here, before anything is detected
     path = painter_file(config.method, GENERATORS[config.method])
     return path, store.sha256(path)
 

@@ -17,7 +17,6 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from runs import Done, anonymize, assert_nothing_of, digest, dsanon, fill, finished, small_disk
 
 from dsanon import executor, job, worker
 from dsanon.config import JobConfig
@@ -26,6 +25,7 @@ from dsanon.executor import Inline, OnRay, condemn
 from dsanon.sample import Sample
 from dsanon.shards import CHUNK, Shard
 from dsanon.worker import DIED, Setup, Worker
+from runs import Done, anonymize, assert_nothing_of, digest, dsanon, fill, finished, small_disk
 
 
 @pytest.fixture(scope="module")

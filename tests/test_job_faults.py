@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from runs import anonymize, assert_nothing_of, digest, dsanon, files, fill, likeness, small_disk
 
 from dsanon import job, worker
+from runs import anonymize, assert_nothing_of, digest, dsanon, files, fill, likeness, small_disk
 
 
 @pytest.fixture(scope="module")

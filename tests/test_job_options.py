@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from runs import Done, anonymize, assert_nothing_of, digest, dsanon, files
 
 from dsanon.models import store
+from runs import Done, anonymize, assert_nothing_of, digest, dsanon, files
 
 IMAGES = "img_align_celeba_png"
 BYSTANDER = np.s_[150:210, 2:62]
