@@ -26,6 +26,8 @@ app = typer.Typer(
 models_app = typer.Typer(invoke_without_command=True, help="List models, or add your own weights.")
 app.add_typer(models_app, name="models")
 
+_FINDINGS = 20  # leaks that an audit prints
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, and nothing else there.")]
 Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize` made.")]
 Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
@@ -140,7 +142,11 @@ def audit(
         rows = [row for row in done.report["measurements"] if row["gate"] or row["control"] == "release"]
         for line in [*map(_figure, rows), *done.report["notes"]]:
             print(line)
-        print(f"audit    {done.folder}")
+        print(f"read     {done.page}")
+    for finding in done.findings[:_FINDINGS]:
+        print(f"leak: {finding.file}: {finding.message}", file=sys.stderr)
+    if len(done.findings) > _FINDINGS:
+        print(f"leak: {len(done.findings) - _FINDINGS} more are in {done.folder / 'findings.json'}", file=sys.stderr)
     for line in done.failed:
         print(f"failed: {line}", file=sys.stderr)
     if done.failed:

@@ -10,13 +10,13 @@ import pyarrow as pa
 from dsanon_eval.measurement import Gate, Measurement
 from dsanon_eval.review_queue import Likeness, build, write_queue
 from PIL import Image
-from runs import anonymize
 
 from dsanon.demo import portrait
 from dsanon.durable import write_json
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.private_map import read_map
+from runs import anonymize
 
 HOSTILE = "<script>document.title='taken'</script>"
 CONTROLS = {"release": (0.02, 0.97), "original": (0.91, 1.0), "blur9": (0.55, 0.88), "blackout": (0.01, 0.0)}

@@ -10,11 +10,11 @@ import pytest
 import torch
 from dsanon_training.checkpoints import export
 from PIL import Image
-from runs import anonymize, dsanon, likeness
 
 from dsanon.models import store
 from dsanon.models.architectures import build
 from dsanon.models.generator import GeneratorConfig
+from runs import anonymize, dsanon, likeness
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from runs import anonymize, digest, dsanon
 
 from dsanon import worker
 from dsanon.sample import Region, Sample
+from runs import anonymize, digest, dsanon
 
 FRAMES = 18
 EYES = np.s_[95:135, 185:265]

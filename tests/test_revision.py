@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from audited_release import make_release
 from PIL import Image
-from runs import Done, anonymize, assert_nothing_of, digest
 
 from dsanon import job, shards
 from dsanon.demo import portrait
@@ -18,6 +17,7 @@ from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.private_map import lookup
 from dsanon.review import Decision, Review, manifest_digest, read_review, write_review
+from runs import Done, anonymize, assert_nothing_of, digest
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -21,15 +21,29 @@ import pyarrow.parquet as pq
 import dsanon
 from dsanon.durable import aside, explained, write_json
 from dsanon.errors import UsageError
-from dsanon_eval import detection, frechet, gates, landmark_attack, lfw_release, recognisers, reidentification
+from dsanon.manifest import read_rows
+from dsanon_eval import (
+    detection,
+    frechet,
+    gates,
+    landmark_attack,
+    leaks,
+    lfw_release,
+    recognisers,
+    reidentification,
+    review_queue,
+    temporal,
+)
 from dsanon_eval.cache import Cache
 from dsanon_eval.case import Case, Scene, open_case, pick
 from dsanon_eval.disjoint import trained_on
 from dsanon_eval.faces import CONTROLS
+from dsanon_eval.finding import Finding
 from dsanon_eval.gathered import Gathered, Picture, gather
 from dsanon_eval.linkage import linkage
 from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.observation import FEATURES, Suite, usable
+from dsanon_eval.report_html import write_report
 from dsanon_eval.watch import Look, observe
 
 MEASUREMENTS = pa.schema(
@@ -73,16 +87,23 @@ UNMAPPED = (
     "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
     "original is known: re-identification, verification, landmarks, controls and distances were not measured"
 )
+SEQUENCES = ("mots", "mot", "video")
+CLIPS = "frames of video files are scanned and watched, but not shown to recognisers: extract them for that"
 FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audit:
-    """What was found. failed: a line for each gate that failed, or was required and has no figure."""
+    """What was found. failed: a line for each gate that failed, or was required and has no figure.
+
+    findings: of the leak scanner · page: report.html
+    """
 
     folder: Path
     report: dict[str, Any]
     failed: list[str]
+    findings: tuple[Finding, ...]
+    page: Path
 
 
 def audit(
@@ -94,7 +115,7 @@ def audit(
     gates_file: Path | None = None,
     workers: int = 0,
 ) -> Audit:
-    """Measure a release of stills and write RELEASE/audit. workers: processes; 0 looks in this one.
+    """Attack a release and write RELEASE/audit, and the review queue beside the key. workers: processes; 0: this one.
 
     Raises UsageError, ReleaseError, KeyFileError and WeightsError for what the user can mend.
     """
@@ -102,8 +123,6 @@ def audit(
     if suite not in SUITES:
         raise UsageError(f"--suite {suite!r} is unknown: choose one of {', '.join(SUITES)}")
     case = open_case(release, source, private, key)
-    if case.dataset == "video":
-        raise UsageError("a release of video files cannot be measured yet: audit its frames as --dataset folder")
     rules = gates.read_rules(gates_file or gates.SHIPPED, case.dataset)
     seconds: dict[str, float] = {}
 
@@ -111,10 +130,16 @@ def audit(
         seconds[stage] = round(time.perf_counter() - began - sum(seconds.values()), 3)
 
     lap("open")
-    gathered, notes = look(case, SUITES[suite], workers)
+    scanned = leaks.examine(case.paths.release, source, case.paths.private, key=key, workers=max(1, workers))
+    lap("scan")
+    gathered, notes = look(case, SUITES[suite], workers) if case.dataset != "video" else (gather(()), [CLIPS])
     lap("look")
-    figures, curves, more = measure(case, gathered)
+    figures, curves, more = measure(case, gathered) if case.dataset != "video" else ([], [], [])
     lap("measure")
+    if case.mapped and case.dataset in SEQUENCES:
+        figures += temporal.measure(case.paths.release, case.source, case.paths.private)
+        lap("watch")
+    figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)
     failed = gates.failures(figures) + (missing if case.rows.num_rows else [])  # no face is nothing to attack
@@ -139,8 +164,22 @@ def audit(
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
     }
     folder = case.paths.release / "audit"
-    write(folder, report, figures, curves)
-    return Audit(folder, report, failed)
+    write(folder, report, figures, curves, scanned.findings)
+    if case.mapped:
+        _queue(case, gathered)
+    page = write_report(case.paths.release, source, case.paths.private, key)
+    return Audit(folder, report, failed, scanned.findings, page)
+
+
+def _queue(case: Case, gathered: Gathered) -> None:
+    """The regions in the order in which somebody should look at them, on the private side."""
+    original, released = (gathered.pictures.get(name) for name in ("original", "release"))
+    near = {}
+    if original is not None and released is not None:
+        pairs = [(original.embeddings[name], released.embeddings[name]) for name in original.embeddings]
+        near = review_queue.likenesses(gathered.places, gathered.people, pairs)
+    manifest = read_rows(case.paths.release / "manifest.parquet")
+    review_queue.write_queue(case.paths.private, review_queue.build(manifest, case.rows, near))
 
 
 def look(case: Case, plan: Plan, workers: int) -> tuple[Gathered, list[str]]:
@@ -268,7 +307,13 @@ def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
     return []
 
 
-def write(folder: Path, report: dict[str, Any], figures: Sequence[Measurement], curves: Sequence[Curve]) -> None:
+def write(
+    folder: Path,
+    report: dict[str, Any],
+    figures: Sequence[Measurement],
+    curves: Sequence[Curve],
+    findings: Sequence[Finding],
+) -> None:
     """report.json last, so that it is there only when the rest is. Raises ReleaseError."""
     with explained(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -282,6 +327,7 @@ def write(folder: Path, report: dict[str, Any], figures: Sequence[Measurement], 
             file.write(_csv(lines).encode())
     with aside(folder / "measurements.parquet") as file:
         pq.write_table(_table(figures), file, compression="zstd")
+    write_json(folder / "findings.json", [asdict(finding) for finding in findings])
     write_json(folder / "report.json", report)
 
 

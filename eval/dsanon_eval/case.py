@@ -32,6 +32,7 @@ class Face:
     """One face of the release. person: the source's label, or a name of its own · subject: its pseudonym
 
     labelled: whether the source says who it is · region: box, landmarks and transform of the original
+    number: of the region in its sample
     """
 
     person: str
@@ -40,6 +41,7 @@ class Face:
     scope: str
     status: Status
     region: Region
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +198,4 @@ def _face(row: dict[str, Any]) -> Face:
         row["score"] or 0.0,
     )
     person = _person(row["sample"], row["region"], label)
-    return Face(person, label is not None, row["subject"], row["scope"], row["status"], region)
+    return Face(person, label is not None, row["subject"], row["scope"], row["status"], region, row["region"])

@@ -52,13 +52,16 @@ def read_rules(path: Path, dataset: str) -> list[Rule]:
 def apply(rules: Sequence[Rule], figures: Sequence[Measurement]) -> tuple[list[Measurement], list[str]]:
     """The figures with their gates, and a line for each required gate whose figure is not among them.
 
-    The first rule that is for a figure decides. A rule by chance takes the same model's ``chance`` of the same name.
+    The first rule that is for a figure decides; without one it keeps the gate it came with (leaks: none at all). A rule by chance takes the same model's ``chance`` of the same name.
     """
     luck = {(figure.name, figure.model): figure.value for figure in figures if figure.control == "chance"}
     out, used = [], set()
     for figure in figures:
         rule = next((rule for rule in rules if rule.of(figure)), None)
-        gate = None if rule is None else _gate(rule, luck.get((figure.name, figure.model)))
+        if rule is None:
+            out.append(figure)
+            continue
+        gate = _gate(rule, luck.get((figure.name, figure.model)))
         if gate is not None:
             used.add(rule)
         out.append(replace(figure, gate=gate))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +36,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gathered:
-    """All of it. faces, files: of every row · leaders: (s,) the person of each sample's first face."""
+    """All of it. faces, places, files: of every row · leaders: (s,) the person of each sample's first face.
+
+    places: sample and region, as the manifest has them · files: the source's
+    """
 
     faces: list[Face]
     files: list[str]
     leaders: list[str]
     pictures: dict[str, Picture]
+    places: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def people(self) -> list[str]:
@@ -52,12 +56,14 @@ class Gathered:
 def gather(observed: Iterable[tuple[Scene, dict[Look, Observation]]]) -> Gathered:
     """Collect the scenes as they come; of a face nothing is kept but vectors."""
     faces: list[Face] = []
+    where: list[tuple[str, int]] = []
     files: list[str] = []
     leaders: list[str] = []
     rows: dict[str, list[tuple[slice, int, Observation]]] = {}
     for number, (scene, looks) in enumerate(observed):
         here = slice(len(faces), len(faces) + len(scene.faces))
         faces += scene.faces
+        where += [(scene.sample, face.number) for face in scene.faces]
         files += [scene.source_file] * len(scene.faces)
         leaders.append(scene.faces[0].person)
         for (kind, _), seen in looks.items():
@@ -89,4 +95,4 @@ def gather(observed: Iterable[tuple[Scene, dict[Look, Observation]]]) -> Gathere
         pictures[kind] = Picture(
             looked, found, embeddings, arrays.get("landmarks", none), arrays.get("face", none), images
         )
-    return Gathered(faces, files, leaders, pictures)
+    return Gathered(faces, files, leaders, pictures, where)

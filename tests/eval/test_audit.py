@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from dsanon_eval.cache import FILE
 from PIL import Image
+
 from runs import anonymize, dsanon
 
 PERSON = "Eileen_Collins"

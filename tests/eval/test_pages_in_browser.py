@@ -13,11 +13,11 @@ from browser import browser, look, overflow, requests
 from dsanon_eval.report_html import write_report
 from dsanon_eval.review_desk import open_desk
 from dsanon_eval.review_server import ReviewServer
-from runs import anonymize
 
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.review import read_review
+from runs import anonymize
 
 
 @pytest.fixture(scope="module")
