@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from dsanon.found import read_found, read_thumbnails, write_found
@@ -45,8 +46,6 @@ def test_nothing_is_staged_of_a_pass_that_broke_off(tmp_path: Path) -> None:
         yield FULL
         raise KeyboardInterrupt
 
-    try:
+    with suppress(KeyboardInterrupt):
         write_found(tmp_path / "x", broken())  # type: ignore[arg-type]
-    except KeyboardInterrupt:
-        pass
     assert not list(tmp_path.iterdir())

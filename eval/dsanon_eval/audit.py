@@ -142,7 +142,8 @@ def audit(
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)
-    failed = gates.failures(figures) + (missing if case.rows.num_rows else [])  # no face is nothing to attack
+    shown = case.rows.num_rows and case.dataset != "video"  # no face is nothing to attack
+    failed = gates.failures(figures) + (missing if shown else [])
     report = {
         "schema": 1,
         "release": case.paths.release.name,

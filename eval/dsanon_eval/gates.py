@@ -52,7 +52,8 @@ def read_rules(path: Path, dataset: str) -> list[Rule]:
 def apply(rules: Sequence[Rule], figures: Sequence[Measurement]) -> tuple[list[Measurement], list[str]]:
     """The figures with their gates, and a line for each required gate whose figure is not among them.
 
-    The first rule that is for a figure decides; without one it keeps the gate it came with (leaks: none at all). A rule by chance takes the same model's ``chance`` of the same name.
+    The first rule that is for a figure decides; without one it keeps the gate it came with (leaks: none at all).
+    A rule by chance takes the same model's ``chance`` of the same name.
     """
     luck = {(figure.name, figure.model): figure.value for figure in figures if figure.control == "chance"}
     out, used = [], set()
