@@ -30,6 +30,7 @@ from dsanon.durable import (
 from dsanon.errors import DsanonError, ReleaseError
 from dsanon.key import create_key, key_check, load_key
 from dsanon.layout import ReleasePaths
+from dsanon.listing import recover, reorder
 from dsanon.lock import locked, owned
 from dsanon.manifest import Counts
 
@@ -93,6 +94,7 @@ def open_release(
             paths.partial.mkdir(exist_ok=True)
             stack.callback(_discard_empty, paths.partial)
             stack.enter_context(locked(paths.partial))
+            recover(paths.data)
             _recover(paths)
             _refuse_finished(paths, overwrite)
             _refuse_shared_private(paths)
@@ -121,6 +123,7 @@ def publish(paths: ReleasePaths, expected: Collection[str]) -> None:
         _refuse_difference("the release", {path.name for path in paths.partial.iterdir()}, set(WHOLE))
         if not paths.staged_map.is_file():
             raise DsanonError(f"{paths.staged_map} is missing: nothing is released without its identity map")
+        reorder(paths.data)
         _level_times(paths.partial)
         os.sync()
         # The private side first: cut off in between, RELEASE.partial is still there for --resume.
