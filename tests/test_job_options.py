@@ -99,6 +99,16 @@ def test_the_release_says_whose_shape_was_drawn_and_from_which_file(plain: Path)
     assert "only pose and expression are the source's" in (plain / "CARD.md").read_text()
 
 
+def test_no_face_is_painted_without_the_shapes(celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in store.SHIPPED.glob("ciagan-face.*"):
+        (tmp_path / file.name).symlink_to(file)
+    monkeypatch.setattr(store, "SHIPPED", tmp_path)
+    done = run(celeba, tmp_path / "release")
+    assert done.code == 2
+    assert "face-shape" in done.error
+    assert not (tmp_path / "release.partial").exists()
+
+
 def test_who_consented_keeps_every_pixel_and_the_bystander_none(celeba: Path, plain: Path, tmp_path: Path) -> None:
     (tmp_path / "keep.txt").write_text("# signed\n8\n")
     release = tmp_path / "release"
