@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from dsanon import boxes
-from dsanon.filling import View, whole
+from dsanon.filling import SURE, View, whole
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
 from dsanon.missed import covers
 from dsanon.regions import NO_FACE, clipped, covered, ordered
 from dsanon.sample import Box, Found, Region, Sample
 from dsanon.smoothing import RATE
-from dsanon.tracks import NONE, Tracks, associate, scenes
+from dsanon.tracks import GAP, NONE, Tracks, associate, scenes
 
-WINDOW, MARGIN = 240, 90  # frames that are decided at once, and that are looked at on either side of them
+WINDOW, MARGIN = 240, 90  # frames that are decided at once, and that are looked at (at least) on either side
 _BRIEF = 0.2  # seconds for which a face is believed to go on although the source has a person whose face nobody saw
 _SEEN = 0.8  # share of a guess that lies in what was seen: it adds nothing
 
@@ -50,15 +50,16 @@ def link(samples: Sequence[Sample], path: Path, wanted: str, kept: Set[str]) -> 
     scene = scenes(read_thumbnails(path))
     tracks = associate(read_found(path), times, scene, kept)
     frames = _frames(samples, read_found(path), times, scene, tracks)
-    window = deque(islice(frames, WINDOW + MARGIN))
+    margin = _margin(times)
+    window = deque(islice(frames, WINDOW + margin))
     decided = 0  # of the window's frames, the first ones
     while len(window) > decided:
         stop = min(decided + WINDOW, len(window))
         yield from _decided(list(window), decided, stop, tracks, wanted)
-        decided = min(stop, MARGIN)
+        decided = min(stop, margin)
         for _ in range(stop - decided):
             window.popleft()
-        window.extend(islice(frames, decided + WINDOW + MARGIN - len(window)))
+        window.extend(islice(frames, decided + WINDOW + margin - len(window)))
 
 
 def _times(samples: Sequence[Sample]) -> list[float]:
@@ -68,6 +69,12 @@ def _times(samples: Sequence[Sample]) -> list[float]:
     if len(known) == len(times) and all(a < b for a, b in pairwise(known)):
         return known
     return [number / RATE for number in range(len(times))]
+
+
+def _margin(times: Sequence[float]) -> int:
+    """Frames on either side of a window that can have a say in it: as many as a gap and an extension may span."""
+    at = np.asarray(times)
+    return max(MARGIN, int((np.searchsorted(at, at + GAP + SURE, side="right") - np.arange(len(at))).max(initial=0)))
 
 
 def _frames(
@@ -108,8 +115,10 @@ def _decided(frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wa
         sure = {i: faces[i] for i, face in seen.items() if i in faces and "annotation" in face.detector.split("+")}
         told = covers(view, bodies.get(label, {}), sure, missed)
         for i, head in missed.items():
-            better = [] if i in faces.keys() - seen.keys() else [told.get(i, head)]
-            rest[i] = [other for other in rest[i] if other is not head] + better
+            better = told.get(i, head)
+            if i in faces.keys() - seen.keys():
+                better = tracked[i].pop(number)  # in the head's stead, whatever else is there
+            rest[i] = [other for other in rest[i] if other is not head] + [better]
     for i in range(start, stop):
         yield _row(frames[i].found, rest[i], tracked[i], wanted)
 

@@ -27,8 +27,8 @@ def face(x: float, y: float = 150, label: str | None = None, detector: str = "ce
     return Region("face", (x0, y0, x1, y1), label, tuple(map(float, points.ravel())), transform, detector, 0.9)
 
 
-def samples(people: Sequence[Sequence[Person]]) -> list[Sample]:
-    return [Sample(f"s/{i:03d}", f"s/{i:03d}.png", tuple(p), sequence="s", time=i / 30) for i, p in enumerate(people)]
+def samples(people: Sequence[Sequence[Person]], rate: float = 30) -> list[Sample]:
+    return [Sample(f"s/{i:03d}", f"s/{i:03d}.png", tuple(p), sequence="s", time=i / rate) for i, p in enumerate(people)]
 
 
 def run(
@@ -38,9 +38,10 @@ def run(
     wanted: str = "face",
     kept: frozenset[str] = frozenset(),
     problems: dict[int, str] | None = None,
+    rate: float = 30,
 ) -> list[Found]:
     path = tmp_path / "found.parquet"
-    given = samples(people or [()] * len(frames))
+    given = samples(people or [()] * len(frames), rate)
     rows = [
         Found(s.id, 640, 480, () if i in (problems or {}) else tuple(regions), (problems or {}).get(i, ""), "ab")
         for i, (s, regions) in enumerate(zip(given, frames, strict=True))
@@ -89,8 +90,15 @@ def test_no_more_frames_are_held_than_a_window_and_its_margins(tmp_path: Path, m
         return decided(frames, start, stop, *further)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stage, "_decided", noted)
-    run(tmp_path, [[face(200)]] * 75)
+    run(tmp_path, [[face(200)]] * 75, rate=5)
     assert held == [(30, 0, 20), (40, 10, 30), (40, 10, 30), (25, 10, 25)]
+
+
+def test_a_gap_across_a_window_is_filled_at_any_frame_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "WINDOW", 30)
+    monkeypatch.setattr(stage, "MARGIN", 5)
+    rows = run(tmp_path, [[face(200)] if i < 25 or i > 140 else [] for i in range(160)], rate=120)
+    assert [len(row.regions) for row in rows] == [1] * 160
 
 
 def test_a_frame_that_could_not_be_read_stays_without_regions(tmp_path: Path) -> None:

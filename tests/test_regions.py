@@ -270,3 +270,10 @@ def test_everybody_in_a_real_crowd_has_a_region(shared: Path, finder: RegionFind
     assert len(labels) > 20
     assert sorted(labels) == sorted(str(person.subject) for person in one.people)
     assert sum("+annotation" in r.detector for r in regions) >= 3
+
+
+def test_a_subject_is_a_label_or_a_track_or_the_region_itself() -> None:
+    stranger = face(10, 10)
+    assert subject_of(sample(), 3, stranger) == "unlabelled:a.jpg#3"
+    assert subject_of(sample(), 3, replace(stranger, track="b.jpg#0")) == "unlabelled:b.jpg#0"
+    assert subject_of(sample(), 3, replace(stranger, label="Ann", track="b.jpg#0")) == "Ann"
