@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from dsanon.found import read_found, read_thumbnails, write_found
 from dsanon.sample import Found, Region, Rle
@@ -46,6 +47,6 @@ def test_nothing_is_staged_of_a_pass_that_broke_off(tmp_path: Path) -> None:
         yield FULL
         raise KeyboardInterrupt
 
-    with suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         write_found(tmp_path / "x", broken())  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
