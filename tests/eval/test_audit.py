@@ -208,3 +208,7 @@ def test_forgetting_takes_the_audit_s_memory_with_the_key(source: Path, blurred:
     (private / "audit" / FILE).touch()
     assert dsanon("forget", tmp_path / "blurred").code == 0
     assert not (private / "audit").exists()
+    code, report, _ = audit(tmp_path / "blurred", source)
+    assert code == 4
+    assert {m["name"] for m in report["measurements"]} == {"face_seen_rate"}
+    assert not (private / "audit").exists()
