@@ -130,7 +130,7 @@ def audit(
         seconds[stage] = round(time.perf_counter() - began - sum(seconds.values()), 3)
 
     lap("open")
-    scanned = leaks.examine(case.paths.release, source, case.paths.private, key=key, workers=max(1, workers))
+    scanned = leaks.examine(case.paths.release, source, private, key=key, workers=max(1, workers))
     lap("scan")
     gathered, notes = look(case, SUITES[suite], workers) if case.dataset != "video" else (gather(()), [CLIPS])
     lap("look")

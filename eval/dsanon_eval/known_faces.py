@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Finder:
         stored = self._cache.get(key)
         if stored is None:
             found = [r for r in self._find(sample, photo.pixels) if r.label == label and r.landmarks]
-            stored = json.dumps([asdict(region) for region in found]).encode()
+            stored = json.dumps([{name: getattr(region, name) for name in _KEPT} for region in found]).encode()
             self._cache.put(key, stored)
         regions = [_region(row) for row in json.loads(stored)]
         number = int(Path(sample.file).stem.rsplit("_", 1)[-1]) if dataset == "lfw" else 0
@@ -93,6 +93,9 @@ def lfw_samples(root: Path, folds: Sequence[Sequence[Pair]]) -> list[Sample]:
     wanted = {f"{p.first}_{p.i:04d}" for fold in folds for p in fold}
     wanted |= {f"{p.second}_{p.j:04d}" for fold in folds for p in fold}
     return [s for s in open_source("lfw", root).samples() if Path(s.file).stem in wanted]
+
+
+_KEPT = ("kind", "box", "label", "landmarks", "transform", "detector", "score")
 
 
 def _region(row: dict[str, Any]) -> Region:

@@ -92,7 +92,11 @@ def value(report: dict, name: str, control: str = "release", model: str = "dlib_
 def test_a_weak_blur_fails_with_a_line_for_each_gate(audited: dict) -> None:
     assert value(audited, "self_recall_at_1") == 1.0
     assert any(line.startswith("failed: self_recall_at_1 by dlib_resnet on release: 1,") for line in audited["lines"])
-    assert len(audited["lines"]) == audited["gates"]["failed"] == len(audited["gates"]["failures"])
+    failed = [line for line in audited["lines"] if line.startswith("failed: ")]
+    assert len(failed) == audited["gates"]["failed"] == len(audited["gates"]["failures"])
+    leaks = [line for line in audited["lines"] if line.startswith("leak: data/lfw/")]  # what blur leaves of each face
+    assert len(leaks) == 4
+    assert len(leaks) + len(failed) == len(audited["lines"])
 
 
 def test_controls_are_measured_in_the_same_run(audited: dict) -> None:
@@ -142,17 +146,23 @@ def test_a_second_audit_looks_at_nothing_again(
     monkeypatch.setattr(watch.Watcher, "__call__", never)
     code, again, _ = audit(blurred, source)
     assert code == 4
-    assert again["measurements"] == audited["measurements"]
+    seen, before = ([m for m in r["measurements"] if m["model"] != "scanner"] for r in (again, audited))
+    assert seen == before  # the scanner looks at the first audit's files, too
     cache = blurred.with_name("blurred.private") / "audit" / FILE
     assert cache.stat().st_mode & 0o077 == 0
 
 
 def test_gates_of_ones_own(audited: dict, source: Path, blurred: Path, tmp_path: Path) -> None:
     mine = tmp_path / "gates.toml"
-    mine.write_text('[[gate]]\nname = "detection_rate"\nmodel = "hog"\nmin = 0.5\nrequired = true\n')
+    mine.write_text(
+        '[[gate]]\nname = "detection_rate"\nmodel = "hog"\nmin = 0.5\nrequired = true\n'
+        '[[gate]]\nname = "leak_pixels"\nmax = 4\n'
+    )
     code, report, lines = audit(blurred, source, "--gates", mine)
-    assert (code, lines) == (0, [])
-    assert report["gates"] == {"passed": 1, "failed": 0, "failures": []}
+    assert code == 0
+    assert all(line.startswith("leak: data/lfw/") for line in lines)  # told all the same
+    leaks = sum(m["name"].startswith("leak_") for m in report["measurements"])
+    assert report["gates"] == {"passed": 1 + leaks, "failed": 0, "failures": []}
 
 
 def test_altered_files_and_the_wrong_source_are_refused(
@@ -181,7 +191,8 @@ def test_without_the_private_side_nothing_is_pretended(source: Path, blurred: Pa
     code, report, lines = audit(release, source)
     assert code == 4
     assert any("recall_at_1 by dlib_resnet on release, which is required, was not measured" in line for line in lines)
-    assert {m["name"] for m in report["measurements"]} == {"face_seen_rate"}
+    assert {m["name"] for m in report["measurements"] if m["model"] != "scanner"} == {"face_seen_rate"}
+    assert "leak_pixels" not in {m["name"] for m in report["measurements"]}
     assert value(report, "face_seen_rate", model="hog") == 1.0
     assert any("private map" in note for note in report["notes"])
     assert not release.with_name("alone.private").exists()
@@ -210,5 +221,6 @@ def test_forgetting_takes_the_audit_s_memory_with_the_key(source: Path, blurred:
     assert not (private / "audit").exists()
     code, report, _ = audit(tmp_path / "blurred", source)
     assert code == 4
-    assert {m["name"] for m in report["measurements"]} == {"face_seen_rate"}
+    assert {m["name"] for m in report["measurements"] if m["model"] != "scanner"} == {"face_seen_rate"}
+    assert "leak_pixels" not in {m["name"] for m in report["measurements"]}
     assert not (private / "audit").exists()
