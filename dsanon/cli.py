@@ -200,10 +200,18 @@ def review(
 
 @app.command()
 def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("dsanon-demo")) -> None:
-    """Anonymize an example that ships, with several faces and a short sequence."""
+    """Anonymize an example that ships, with several faces and a short sequence, and audit the release."""
+    from dsanon_eval.audit import audit as attack
+
     from dsanon.demo import run
 
-    run(folder)
+    source, release = run(folder)
+    done = attack(release, source)
+    for line in done.failed:
+        print(f"failed: {line}", file=sys.stderr)
+    print(f"open     {done.page}")
+    if done.failed:
+        raise typer.Exit(4)
 
 
 @app.command()

@@ -88,8 +88,8 @@ def failures(figures: Sequence[Measurement]) -> list[str]:
 def _gate(rule: Rule, luck: float | None) -> Gate | None:
     """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none."""
     bounds = [] if rule.bound is None else [rule.bound]
-    if rule.chance is not None and luck is not None and rule.chance * luck <= _TELLS:
-        bounds.append(rule.chance * luck)
+    if rule.chance is not None and luck is not None and (bounds or rule.chance * luck <= _TELLS):
+        bounds.append(min(rule.chance * luck, _TELLS))
     return Gate(rule.kind, max(bounds)) if bounds else None
 
 

@@ -43,7 +43,7 @@ def test_a_bound_by_chance_takes_the_chance_of_the_same_probes(tmp_path: Path) -
 
 def test_of_max_and_chance_the_laxer_counts(tmp_path: Path) -> None:
     mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0')
-    for luck, bound in ((0.1, 0.3), (0.001, 0.05), (0.2, 0.05)):  # three times 0.2 would tell nothing
+    for luck, bound in ((0.1, 0.3), (0.001, 0.05), (0.2, 0.5)):  # three times 0.2 would tell nothing
         gated, _ = gates.apply(mine, [figure("x", 0.1), figure("x", luck, control="chance")])
         assert gated[0].gate is not None
         assert gated[0].gate.bound == pytest.approx(bound)
