@@ -236,7 +236,10 @@ class _Rows:
                 action = self.config.method  # type: ignore[assignment]
                 row = {"status": "anonymized", "reason": "", "method": action}
                 if action == "ciagan":
-                    control = self.controls[scope, subject]
+                    control = self.controls.get((scope, subject))
+                    if control is None:  # a release is made anew in which this person was not painted
+                        self.withhold(sample, photo, found, "nobody knows whom a person in it became")
+                        return None
                     row["model"] = self.model
             treatments.append(Treatment(region, action, control))
             self._manifest.append(
