@@ -28,7 +28,7 @@ from dsanon.plan import Control, assign_all, scope_of
 from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_quarantine
 from dsanon.progress import Progress
 from dsanon.release import ReleasePaths, open_release, publish, release_json
-from dsanon.revision import as_entries, decided, same_identity, take_over
+from dsanon.revision import as_entries, decided, take_over
 from dsanon.sample import Sample
 from dsanon.shards import Shard, make_shards
 from dsanon.sources import Source, open_source
@@ -195,7 +195,8 @@ def _plan(
 ) -> list[dict[tuple[str, str], Control]]:
     """Each shard's fake identities, of the assignment over everybody who was found.
 
-    known: pseudonym → the fake identity that a release which is made anew has given already
+    known: pseudonym → the fake identity that a release which is made anew has given already; who was withheld or
+    masked in it has none, and needs none
     """
     if generator is None:
         return [{} for _ in shards]
@@ -224,7 +225,7 @@ def _plan(
     if not card.config.identities:  # a baseline without control over the identity
         return [dict.fromkeys(keys, Control((), ())) for keys in wanted]
     if known is not None:
-        return [{key: same_identity(names, known, *key) for key in keys} for keys in wanted]
+        return [{key: known[who] for key in keys if (who := names.subject(*key)) in known} for keys in wanted]
     assigned = assign_all(names, scopes, card.config.identities, own)
     return [{key: assigned[key] for key in keys} for keys in wanted]
 

@@ -85,14 +85,6 @@ def take_over(
     return others, old.controls()
 
 
-def same_identity(names: Names, known: Mapping[str, Control], scope: str, subject: str) -> Control:
-    """The fake identity that somebody has in the release. Raises DsanonError for somebody who is not in it."""
-    control = known.get(names.subject(scope, subject))
-    if control is None:
-        raise DsanonError("people are found who are not in the release: make it anew with --overwrite")
-    return control
-
-
 class _Old:
     """The finished release: its rows, and where its files are."""
 

@@ -262,7 +262,10 @@ class _Rows:
                 action = "ciagan" if painted else self.config.method  # type: ignore[assignment]
                 row = {"status": "anonymized", "reason": region.note, "method": self.config.method}
                 if painted:
-                    control = self.controls[scope, subject]
+                    control = self.controls.get((scope, subject))
+                    if control is None:  # a release is made anew in which this person was not painted
+                        self.withhold(sample, photo, found, "nobody knows whom a person in it became")
+                        return None
                     row["model"] = self.model
             moment = None if sample.sequence is None else (pseudonym, self._number)
             treatments.append(Treatment(region, action, control, moment))

@@ -97,6 +97,11 @@ def test_other_people_keep_their_fake_identities(tmp_path: Path, monkeypatch: py
     after = digest(paths.release)
     assert after[f"data/{second['file']}"] == before[f"data/{second['file']}"]
     assert [row for row in lookup(paths.release) if row["sample"] == second["sample"]] == was
+    # once more: whoever was masked has no fake identity any more, and needs none
+    assert apply(paths, decide(paths, Decision(second["sample"], 0, "drop")), method="ciagan").code == 3
+    rows = read_rows(paths.release / "manifest.parquet").to_pylist()
+    reasons = {row["sample"]: row["reason"] for row in rows if row["status"] != "empty"}
+    assert reasons == {first["sample"]: "masked by a reviewer", second["sample"]: "dropped by a reviewer"}
 
 
 def test_cut_off_it_goes_on(paths: ReleasePaths, monkeypatch: pytest.MonkeyPatch) -> None:

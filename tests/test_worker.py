@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from dsanon import worker
 from dsanon.config import JobConfig
 from dsanon.errors import BadImage
 from dsanon.found import read_found
-from dsanon.sample import Found, Photo, Sample, Unreadable
+from dsanon.manifest import read_rows
+from dsanon.review import Decision
+from dsanon.sample import Found, Photo, Region, Sample, Unreadable
 from dsanon.shards import Shard, make_shards
-from dsanon.worker import DIED, Setup, Worker
+from dsanon.worker import DIED, Setup, Worker, released_as
 
 
 @pytest.fixture
@@ -182,3 +185,31 @@ def obstacle(**changes: Any) -> str:
 )
 def test_obstacles(changes: dict[str, Any], words: str) -> None:
     assert words in obstacle(**changes)
+
+
+def decided(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, *decisions: tuple[int, str]) -> list[str]:
+    """The reasons in the manifest of one picture after another, when each has a region and some are decided about."""
+    region = Region("face", (5.0, 5.0, 15.0, 15.0))
+    monkeypatch.setattr(worker, "_open_finder", lambda config: lambda sample, pixels: (region,))
+    made, shard = only_shard(setup)
+    names = [released_as(made.source, made.names, sample)[1] for sample in shard.samples]
+    made.setup = replace(
+        setup,
+        config=replace(setup.config, method=method),
+        decisions=tuple(Decision(names[0], number, verdict) for number, verdict in decisions),  # type: ignore[arg-type]
+    )
+    made.find(shard)
+    made.render(shard, {})
+    rows = {row["sample"]: row["reason"] for row in read_rows(shard.manifest(setup.staging)).to_pylist()}
+    return [rows[name] for name in names]
+
+
+def test_a_reviewers_decision_is_about_one_region(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decided(setup, monkeypatch, "blur", (0, "mask")) == ["masked by a reviewer", *[""] * 5]
+    assert decided(setup, monkeypatch, "blur", (0, "drop")) == ["dropped by a reviewer", *[""] * 5]
+    assert decided(setup, monkeypatch, "blur", (1, "mask"))[0] == "a reviewer's decision fits no region of it"
+
+
+def test_who_has_no_fake_identity_is_withheld(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = decided(setup, monkeypatch, "ciagan", (0, "mask"))
+    assert said == ["masked by a reviewer", *["nobody knows whom a person in it became"] * 5]
