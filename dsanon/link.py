@@ -18,9 +18,9 @@ from dsanon import boxes
 from dsanon.filling import SURE, View, whole
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
-from dsanon.missed import covers
+from dsanon.missed import anywhere, covers
 from dsanon.regions import NO_FACE, clipped, covered, ordered
-from dsanon.sample import Box, Found, Region, Sample
+from dsanon.sample import Box, Found, Region, Rle, Sample
 from dsanon.smoothing import RATE
 from dsanon.tracks import GAP, NONE, Tracks, associate, scenes
 
@@ -102,7 +102,7 @@ def _decided(frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wa
     )
     rest = [list(frame.regions) for frame in frames]
     tracked: list[dict[int, Region]] = [{} for _ in frames]
-    heads, bodies = _people(frames)
+    heads, bodies = _heads(view, frames, rest)
     for number, seen in _sightings(frames).items():
         label = tracks.labels[number] or ""
         missed = heads.get(label, {})
@@ -132,10 +132,16 @@ def _sightings(frames: Sequence[_Frame]) -> dict[int, dict[int, Region]]:
     return seen
 
 
-def _people(frames: Sequence[_Frame]) -> tuple[dict[str, dict[int, Region]], dict[str, dict[int, Box]]]:
-    """Of each annotated person, by frame: (the covers of heads whose face was missed, the boxes of their bodies)."""
+def _heads(
+    view: View, frames: Sequence[_Frame], rest: Sequence[list[Region]]
+) -> tuple[dict[str, dict[int, Region]], dict[str, dict[int, Box]]]:
+    """Of each annotated person, by frame: (the covers of heads whose face was missed, the boxes of their bodies).
+
+    The covers in ``rest`` grow to whole bodies where :func:`dsanon.missed.anywhere` says so.
+    """
     heads: dict[str, dict[int, Region]] = {}
     bodies: dict[str, dict[int, Box]] = {}
+    silhouettes: dict[str, dict[int, Rle]] = {}
     for i, frame in enumerate(frames):
         for region in frame.regions:
             if region.reason == NO_FACE and region.label is not None:
@@ -144,6 +150,12 @@ def _people(frames: Sequence[_Frame]) -> tuple[dict[str, dict[int, Region]], dic
             body = extent(person)
             if person.subject is not None and body is not None and not person.many:
                 bodies.setdefault(person.subject, {})[i] = body
+                if person.silhouette is not None:
+                    silhouettes.setdefault(person.subject, {})[i] = person.silhouette
+    for label, missed in heads.items():
+        for i, whole_body in anywhere(view, bodies.get(label, {}), silhouettes.get(label, {}), missed).items():
+            rest[i][:] = [whole_body if region is missed[i] else region for region in rest[i]]
+            missed[i] = whole_body
     return heads, bodies
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from dsanon import boxes
 from dsanon.filling import View
 from dsanon.regions import as_box
-from dsanon.sample import Box, Region
+from dsanon.sample import Box, Region, Rle
 from dsanon.smoothing import Values
 
 NEAR = 1.0  # seconds within which a sighting tells of a missed head
@@ -46,6 +46,22 @@ def covers(
             large = boxes.intersection([cover], [region.box])[0, 0]
             if large >= _WITHIN * boxes.area([cover])[0] and boxes.area([cover])[0] < boxes.area([region.box])[0]:
                 out[i] = replace(region, box=cover, silhouette=None, note=NOTE)
+    return out
+
+
+def anywhere(
+    view: View, bodies: Mapping[int, Box], silhouettes: Mapping[int, Rle], missed: Mapping[int, Region]
+) -> dict[int, Region]:
+    """``missed`` made whole bodies where a neighbouring frame says that the head may be anywhere in the body.
+
+    A body's shape alone takes somebody who stands on their head for somebody who stands. What they do in the frames
+    around tells that they are no pedestrian, and the cover does not leap between the frames.
+    """
+    whole = [i for i, region in missed.items() if i in bodies and region.box[3] >= bodies[i][3] - 1]
+    out = {}
+    for i in missed.keys() & bodies.keys() - set(whole):
+        if any(abs(view.times[i] - view.times[j]) <= NEAR and view.scenes[i] == view.scenes[j] for j in whole):
+            out[i] = replace(missed[i], box=bodies[i], silhouette=silhouettes.get(i))
     return out
 
 

@@ -17,6 +17,7 @@ from dsanon.sample import Pixels, Region
 Moment = tuple[str, int]  # a subject, and the number of the frame in their sequence
 FRESH = 0.2  # least share of the new picture
 _MOVED = 2.5  # pixels of the crop by which landmarks move between two frames that have nothing in common any more
+_CHANGED = 30.0  # grey levels, on average, from which two pictures are of another light or another scene
 # the upper half of a face goes by its outline and the nose, the lower by chin and lips, which move with every syllable
 _UPPER, _LOWER = np.r_[0:4, 13:17, 27:36], np.r_[4:13, 48:68]
 _RAMP = np.clip((np.arange(CROP, dtype=np.float32) / CROP - 0.5) / 0.1, 0, 1)[:, None, None]  # 0 above, 1 below
@@ -42,7 +43,7 @@ def steadied(crop: Pixels, region: Region, moment: Moment | None, recent: Recent
     transform = np.array(region.transform, dtype=np.float64).reshape(2, 3)
     points = apply(transform, np.array(region.landmarks, dtype=np.float64).reshape(68, 2))
     pixels, before = crop.astype(np.float32), recent.get(subject)
-    if before is not None and before.number == number - 1:
+    if before is not None and before.number == number - 1 and np.abs(pixels - before.pixels).mean() < _CHANGED:
         moved = np.hypot(*(points - before.points).T)
         upper, lower = (np.float32(min(1.0, FRESH + moved[part].mean() / _MOVED)) for part in (_UPPER, _LOWER))
         share = upper + _RAMP * (lower - upper)

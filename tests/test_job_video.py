@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from dsanon_eval.temporal import measure
 from PIL import Image
 
 from dsanon import worker
@@ -143,3 +144,7 @@ def test_painted_faces_hold_one_identity_whatever_the_batches(
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     fakes = {(r["subject"], *r["control_ids"]) for r in dsanon("lookup", tmp_path / "a", "--json").json()}
     assert len(fakes) == 1
+    found = {(m.name, m.control): m for m in measure(tmp_path / "a", tmp_path / "source", tmp_path / "a.private")}
+    assert found["temporal_jitter", "release"].n == found["temporal_jitter_ratio", "release"].n == 3
+    assert found["temporal_warping_inside", "release"].value > found["temporal_warping_inside", "original"].value > 0
+    assert found["temporal_warping_outside", "release"].value < found["temporal_warping_inside", "release"].value

@@ -4,7 +4,7 @@ import numpy as np
 
 from dsanon import boxes
 from dsanon.filling import View
-from dsanon.missed import NOTE, covers
+from dsanon.missed import NOTE, anywhere, covers
 from dsanon.sample import Box, Region
 from dsanon.sources.silhouettes import from_mask
 
@@ -58,3 +58,18 @@ def test_in_doubt_the_large_cover_stays() -> None:
     assert not covers(view(60, [0] * 5 + [1] * 55), bodies, {4: face(4)}, one)  # another scene
     low = Region("face", (124.0, 130, 138, 146), "1", detector="hog+annotation")
     assert not covers(view(60), bodies, {4: low}, one)  # beyond where the head may be
+
+
+def test_who_stands_on_their_head_is_covered_as_a_whole() -> None:
+    """Their frames around show no pedestrian, although the shape in this one is."""
+    tumbling: Box = (100.0, 120, 200, 200)
+    upside_down: Box = (130.0, 60, 170, 200)
+    bodies = {0: tumbling, 1: upside_down, 60: upside_down}
+    mask = from_mask(np.ones((4, 4), bool))
+    all_of_it = Region("face", tumbling, "1", (), (), "annotation", 1.0, "no face", mask)
+    top = Region("face", (130.0, 58, 170, 96), "1", (), (), "annotation", 1.0, "no face")
+    out = anywhere(view(61), bodies, {1: mask}, {0: all_of_it, 1: top, 60: top})
+    assert sorted(out) == [1]  # nothing is known of the frame two seconds later
+    assert (out[1].box, out[1].silhouette, out[1].reason) == (upside_down, mask, "no face")
+    assert not anywhere(view(61, [0] + [1] * 60), bodies, {}, {0: all_of_it, 1: top})
+    assert not anywhere(view(61), {}, {}, {0: all_of_it, 1: top})

@@ -22,24 +22,25 @@ def plain(level: int) -> np.ndarray:
 def test_a_face_that_stands_still_is_mixed_with_what_it_was() -> None:
     recent: Recent = {}
     assert (steadied(plain(100), region(), ("a", 5), recent) == 100).all()
-    assert (steadied(plain(200), region(), ("a", 6), recent) == round(100 + FRESH * 100)).all()
-    assert (steadied(plain(200), region(), ("b", 6), recent) == 200).all()  # somebody else
+    assert (steadied(plain(120), region(), ("a", 6), recent) == round(100 + FRESH * 20)).all()
+    assert (steadied(plain(120), region(), ("b", 6), recent) == 120).all()  # somebody else
+    assert (steadied(plain(200), region(), ("b", 7), recent) == 200).all()  # another light
 
 
 def test_a_face_that_moves_is_what_it_is_now() -> None:
     recent: Recent = {}
     steadied(plain(100), region(), ("a", 0), recent)
-    speaking = steadied(plain(200), region(lips=6), ("a", 1), recent)
-    assert (speaking[:64] == round(100 + FRESH * 100)).all()
-    assert (speaking[80:] > 180).all()
-    assert (steadied(plain(50), region(aside=9), ("a", 2), recent) == 50).all()
+    speaking = steadied(plain(120), region(lips=6), ("a", 1), recent)
+    assert (speaking[:64] == round(100 + FRESH * 20)).all()
+    assert (speaking[80:] > 115).all()
+    assert (steadied(plain(110), region(aside=9), ("a", 2), recent) == 110).all()
 
 
 def test_nothing_is_mixed_with_stills_across_a_gap_or_twice_in_a_frame() -> None:
     recent: Recent = {}
     assert (steadied(plain(100), region(), None, recent) == 100).all()
     assert not recent
-    for number, level in ((3, 100), (5, 200), (5, 50)):
+    for number, level in ((3, 100), (5, 110), (5, 90)):
         assert (steadied(plain(level), region(), ("a", number), recent) == level).all()
 
 

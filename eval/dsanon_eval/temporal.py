@@ -116,10 +116,12 @@ class Blocks:
         totals, draws = table.sum(axis=0), table[drawn].sum(axis=1)
         n = int(totals[2])
         for control, place in (("release", 0), ("original", 1)):
-            yield Measurement(name, model, control, totals[place] / n, _ci95(draws[:, place] / draws[:, 2]), n)
+            mean = float(totals[place] / n)
+            yield Measurement(name, model, control, mean, _ci95(draws[:, place] / draws[:, 2], len(table)), n)
         if gate is not None and totals[1] > 0:
             ratios = draws[:, 0] / np.maximum(draws[:, 1], 1e-12)
-            yield Measurement(f"{name}_ratio", model, "release", totals[0] / totals[1], _ci95(ratios), n, gate=gate)
+            ratio = float(totals[0] / totals[1])
+            yield Measurement(f"{name}_ratio", model, "release", ratio, _ci95(ratios, len(table)), n, gate=gate)
 
 
 def measure(release: Path, source: Path, private: Path, frames: int = 300) -> list[Measurement]:
@@ -239,6 +241,9 @@ def _embedder() -> Callable[[Frame, Floats], Floats]:
     return embed
 
 
-def _ci95(draws: Floats) -> tuple[float, float]:
+def _ci95(draws: Floats, blocks: int) -> tuple[float, float] | None:
+    """None where there is one block only: of that no interval can be told."""
+    if blocks < 2:
+        return None
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
