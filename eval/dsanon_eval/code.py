@@ -24,7 +24,7 @@ RENDERING = (  # what controls are made by
     "dsanon.methods.classical",
     "dsanon.render",
 )
-PAINTING = (*RENDERING, "dsanon.methods.ciagan", "dsanon.models")
+PAINTING = (*RENDERING, "dsanon.methods.ciagan", "dsanon.models", "dsanon.shape_model")
 LOOKING = ("dsanon.detectors", *(f"dsanon_eval.{name}" for name in ("faces", "frechet", "observation", "recognisers")))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from dsanon import shape_model
 from dsanon.durable import write_json
 from dsanon.errors import DsanonError, UsageError
 from dsanon.methods.ciagan import Painter
@@ -77,7 +78,7 @@ class Bench:
 
     def painted(self, faces: Sequence[tuple[KnownFace, Control]], suite: Suite) -> list[Observation]:
         """Every face under its vector."""
-        made_by = f"{self.weights} {digest(*PAINTING)}"
+        made_by = f"{self.weights} {store.sha256(store.path(shape_model.NAME))} {digest(*PAINTING)}"
         jobs = [(f, f"{made_by} {vector}", partial(self.paint, f, vector)) for f, vector in faces]
         return self._all("painted", jobs, suite)
 
