@@ -43,13 +43,18 @@ def similarity(source: npt.ArrayLike, target: npt.ArrayLike) -> Transform:
     return np.hstack([rotation, (cb - rotation @ ca)[:, None]])
 
 
+def upright(points: npt.ArrayLike) -> Transform:
+    """Source pixels → the template's: eyes and mouth of 68 landmarks at their fixed places, without any zoom."""
+    return similarity(anchors(points), _TEMPLATE)
+
+
 def face_transform(points: npt.ArrayLike) -> Transform:
     """Source pixels → crop pixels for 68 landmarks, zoomed out where jaw or brows would leave the crop.
 
     An open mouth takes the chin below the template's border; the region to hide must lie inside the crop.
     """
     p = np.asarray(points, dtype=np.float64).reshape(68, 2)
-    transform = similarity(anchors(p), _TEMPLATE)
+    transform = upright(p)
     inside = apply(transform, p[:27])
     centre = np.array([0.5, 0.57]) * CROP
     reach = np.abs(inside - centre)

@@ -22,10 +22,22 @@ SCOPES = {
     "sequence": "within one sequence, and another in every other sequence",
     "image": "within one image, and another in every other image",
 }
+# Labels that a dataset's readers need, and that join a person's pictures whatever the scope is; the scopes they cross.
+LABELS = {
+    "lfw": ("the folders of people", ("camera", "sequence", "image")),
+    "celeba": ("the identity numbers", ("camera", "sequence", "image")),
+    "mot": ("the track numbers", ("image",)),
+    "mots": ("the instance numbers", ("image",)),
+}
 ON_MISS = {
     "mask": "covered with grey",
     "pixelate": "pixelated",
     "quarantine": "not released: the whole sample is withheld",
+}
+SHAPES = {
+    "replaced": "of a face's landmarks only pose and expression are the source's; jaw, nose and mouth get the shape of "
+    "the fake identity",
+    "source": "the outline of every hidden region is the source's",
 }
 # Generated pixels take nothing from the source's; these two do.
 REVERSIBLE = ("blur", "pixelate")
@@ -86,11 +98,13 @@ def _done(configuration: Mapping[str, Any]) -> str:
         "## What was done\n\n"
         f"- Method `{method}`: {METHODS.get(method, 'every hidden region is painted over')}.\n"
         f"- Regions: {regions}, as the source's annotations and these detectors together found them: {detectors}.\n"
+        f"- Shape `{configuration['shape']}`: {SHAPES[configuration['shape']]}.\n"
         f"- Scope `{scope}`: one person has one pseudonym, and where the method gives fake identities one of these, "
         f"{SCOPES[scope]}. No two people of a scope share one.\n"
         f"- A person known to be there whose face could not be aligned is {ON_MISS[on_miss]} (`{on_miss}`).\n"
         "- A region was first filled with grey and only then painted, so that an error leaves grey and no face.\n"
-        "- Metadata inside the files was dropped. Every geometry of the annotations was kept."
+        "- Metadata inside the files was dropped, and all files bear the same time. Every geometry of the annotations "
+        "was kept."
     )
 
 
@@ -131,16 +145,21 @@ def _risks(configuration: Mapping[str, Any], counts: Counts) -> list[str]:
     )
     fallback = sum(by.get("fallback", 0) for by in (counts.regions or {}).values())
     kept = sum(by.get("kept", 0) for by in (counts.regions or {}).values())
+    labels, crossed = LABELS.get(configuration["dataset"], ("", ()))
+    joined = f", and {labels} join a person's pictures across scopes" if configuration["scope"] in crossed else ""
     return [
         "A person whom neither an annotation nor a detector found was left as they are: small, turned away, dark, "
         "half-hidden or painted faces first of all, and reflections and pictures in the picture.",
         "What lies outside of a region's mask is the original: hair, ears, neck, hands, tattoos.",
         f"{rest} are unchanged and can be recognised by whoever knows the person.",
-        "Pose and geometry are kept: where the landmarks or the silhouette lay, they still lie, and their proportions "
-        "are a weak biometric of their own.",
+        "Pose and expression are kept, and the face's place and size with them; somebody who always looks the same way "
+        "may be told by that."
+        if configuration["shape"] == "replaced"
+        else "Pose and geometry are kept: where the landmarks or the silhouette lay, they still lie, and their "
+        "proportions are a weak biometric of their own.",
         "The background is unchanged: whoever holds the original photo finds it again, and with it who is in it.",
         "How many pictures a person has, and with whom, is kept within a scope: somebody who is unusually frequent "
-        "stays so, and can be told by that alone.",
+        f"stays so, and can be told by that alone{joined}.",
         f"{fallback} regions could not be treated by the method and fell back to a simpler one, whose shape may show "
         "the outline of the person.",
         f"{kept} regions show people who consented and were left as they are; whoever stands beside them is known by "

@@ -26,6 +26,8 @@ app = typer.Typer(
 models_app = typer.Typer(invoke_without_command=True, help="List models, or add your own weights.")
 app.add_typer(models_app, name="models")
 
+_FINDINGS = 20  # leaks that an audit prints
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, and nothing else there.")]
 Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize` made.")]
 Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
@@ -37,7 +39,7 @@ def anonymize(
     source: Annotated[Path, typer.Argument(help="The dataset's folder, or a video file. Never written to.")],
     release: Annotated[Path, typer.Argument(help="The folder to make; it appears only when it is whole.")],
     dataset: Annotated[str, typer.Option(help="lfw, celeba, coco, mots, mot, folder or video.")],
-    method: Annotated[str, typer.Option(help="ciagan, blur, pixelate or mask.")] = "ciagan",
+    method: Annotated[str, typer.Option(help="ciagan, pix2pix, cyclegan, blur, pixelate or mask.")] = "ciagan",
     kernel: Annotated[int, typer.Option(help="Of blur, in pixels of a 128-pixel face crop.")] = 9,
     block: Annotated[int, typer.Option(help="Of pixelate: a cell's side, in pixels of a 128-pixel face crop.")] = 16,
     regions: Annotated[str, typer.Option(help="face, body or both [default: body for mots, else face].")] = "",
@@ -116,6 +118,42 @@ def anonymize(
 
 
 @app.command()
+def audit(
+    release: Release,
+    source: Annotated[Path, typer.Option(help="The dataset that it was made from.")],
+    private: Private = None,
+    key: Key = None,
+    suite: Annotated[str, typer.Option(help="quick (a sample of people) or full.")] = "quick",
+    gates: Annotated[Path | None, typer.Option(help="Bounds of your own [default: those that ship].")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one [default: all cores].")] = -1,
+    as_json: Json = False,
+) -> None:
+    """Attack a release as an adversary would, and check every gate; writes RELEASE/audit."""
+    from dsanon_eval.audit import audit as run
+
+    from dsanon.job import default_workers
+
+    if workers < -1:
+        raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
+    done = run(release, source, private, key, suite, gates, default_workers() if workers == -1 else workers)
+    if as_json:
+        print(json.dumps(done.report))
+    else:
+        rows = [row for row in done.report["measurements"] if row["gate"] or row["control"] == "release"]
+        for line in [*map(_figure, rows), *done.report["notes"]]:
+            print(line)
+        print(f"read     {done.page}")
+    for finding in done.findings[:_FINDINGS]:
+        print(f"leak: {finding.file}: {finding.message}", file=sys.stderr)
+    if len(done.findings) > _FINDINGS:
+        print(f"leak: {len(done.findings) - _FINDINGS} more are in {done.folder / 'findings.json'}", file=sys.stderr)
+    for line in done.failed:
+        print(f"failed: {line}", file=sys.stderr)
+    if done.failed:
+        raise typer.Exit(4)
+
+
+@app.command()
 def lookup(
     release: Release,
     private: Private = None,
@@ -162,10 +200,18 @@ def review(
 
 @app.command()
 def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("dsanon-demo")) -> None:
-    """Anonymize an example that ships, with several faces and a short sequence."""
+    """Anonymize an example that ships, with several faces and a short sequence, and audit the release."""
+    from dsanon_eval.audit import audit as attack
+
     from dsanon.demo import run
 
-    run(folder)
+    source, release = run(folder)
+    done = attack(release, source)
+    for line in done.failed:
+        print(f"failed: {line}", file=sys.stderr)
+    print(f"open     {done.page}")
+    if done.failed:
+        raise typer.Exit(4)
 
 
 @app.command()
@@ -174,20 +220,15 @@ def train(
     data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, either may be missing.")],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
-    workers: Annotated[int, typer.Option(help="CPU threads [default: all cores].")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes: a GPU each, or a share of the cores [default: one per GPU, else 1].")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")] = False,
 ) -> None:
     """Train a generator from a recipe."""
-    from dsanon_training.loop import train as run
+    from dsanon_training.launch import train as run
     from dsanon_training.recipe import load_recipe
-
-    class Report:
-        def line(self, text: str) -> None:
-            print(text, flush=True)
-
-        def progress(self, done: int, total: int) -> None:
-            if done % 250 == 0 or done == total:
-                print(f"preparing crops {done}/{total}", flush=True)
+    from dsanon_training.report import Report
 
     print(run(load_recipe(recipe, settings), data, out, workers, resume, Report()))
 
@@ -204,12 +245,13 @@ def datasets(as_json: Json = False) -> None:
 def methods(as_json: Json = False) -> None:
     """List the methods and whether they are usable now."""
     from dsanon.config import METHODS
-    from dsanon.job import GENERATOR
+    from dsanon.job import GENERATORS
     from dsanon.models import store
 
-    shipped = {row["name"]: row["usable"] for row in store.describe()}
+    here = {row["name"]: row["usable"] for row in store.describe()}
     rows = [
-        {"name": n, "about": a, "usable": n != "ciagan" or bool(shipped.get(GENERATOR))} for n, a in METHODS.items()
+        {"name": n, "about": a, "usable": n not in GENERATORS or bool(here.get(GENERATORS[n]))}
+        for n, a in METHODS.items()
     ]
     _listing(rows, as_json)
 
@@ -256,6 +298,15 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     Console().print(table)
+
+
+def _figure(row: dict[str, Any]) -> str:
+    """A measurement of report.json as a line to read."""
+    interval = "[{:.4f}, {:.4f}]".format(*row["ci95"]) if row["ci95"] else ""
+    gate = next((f"{kind} {bound:.4g}" for kind, bound in (row["gate"] or {}).items()), "")
+    verdict = "" if row["passed"] is None else f"{'passes' if row['passed'] else 'FAILS'} {gate}"
+    line = f"{row['name']:<28} {row['model']:<31} {row['value']:8.4f} {interval:<18} n {row['n']:<6} {verdict}"
+    return line.rstrip()
 
 
 def _cell(value: object) -> str:

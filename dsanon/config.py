@@ -11,10 +11,13 @@ from dsanon.plan import SCOPES
 
 METHODS = {
     "ciagan": "a conditional GAN paints a new face from landmarks, background and a chosen identity (faces)",
+    "pix2pix": "the trained baseline pix2pix: a new face without control over the identity (faces; your own weights)",
+    "cyclegan": "the trained baseline CycleGAN: a new face without control over the identity (faces; your own weights)",
     "blur": "Gaussian blur; --kernel pixels at the scale of a 128-pixel face crop",
     "pixelate": "mosaic; --block pixels a cell at the scale of a 128-pixel face crop",
     "mask": "flat grey: nothing of the person is left",
 }
+PAINTED = ("ciagan", "pix2pix", "cyclegan")  # by a generator
 REGIONS = ("face", "body", "both")
 ON_MISS = ("mask", "pixelate", "quarantine")
 
@@ -53,9 +56,9 @@ class JobConfig:
         ):
             if value not in known:
                 raise UsageError(f"{option} {value!r} is unknown: choose one of {', '.join(known)}")
-        if config.method == "ciagan" and config.regions != "face":
+        if config.method in PAINTED and config.regions != "face":
             raise UsageError(
-                f"--method ciagan paints faces, not --regions {config.regions}: "
+                f"--method {config.method} paints faces, not --regions {config.regions}: "
                 "add --regions face, or choose --method mask, blur or pixelate for bodies"
             )
         if config.kernel < 3 or config.kernel % 2 == 0:
@@ -73,4 +76,5 @@ class JobConfig:
         """All of it that the output depends on, as JSON values (the source's place is not part of it)."""
         values = asdict(self)
         del values["source"]
+        values["shape"] = "replaced" if self.method == "ciagan" else "source"  # whose landmarks are drawn: no option
         return values | {"kept": sorted(self.kept), "cameras": sorted(map(list, self.cameras))}

@@ -21,8 +21,11 @@ from dsanon.sample import Pixels
 _FRAMES, _RATE = 24, 12
 
 
-def run(folder: Path) -> None:
-    """Make the example in ``folder``, anonymize it, and tell where to look. Raises UsageError if it exists."""
+def run(folder: Path) -> tuple[Path, Path]:
+    """Make the example in ``folder``, anonymize it, and tell where to look; returns the photos and their release.
+
+    Raises UsageError if it exists.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty: name another folder, or remove it")
     try:
@@ -46,6 +49,7 @@ def run(folder: Path) -> None:
     sheet = folder / "compare.png"
     Image.fromarray(compare(photos, folder / "photos-release" / "data")).save(sheet)
     print(f"look at  {sheet}\nread     {folder / 'photos-release' / 'CARD.md'}")
+    return photos, folder / "photos-release"
 
 
 def portrait() -> Pixels:

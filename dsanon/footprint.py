@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dsanon.align import CROP, Floats, scale_of
+from dsanon.align import CROP, Floats, Transform, scale_of
 from dsanon.landmarks import FEATHER, FULL, blend_weight, distance_outside, face_polygon
 from dsanon.sample import Box, Mask, Region
 
 _FACE_IN_CROP = 0.8  # a head box is about so much of a face crop's side
+_HAIR = 3  # crop pixels by which the silhouette of somebody whose head is looked for is dilated
 _GROW = 0.12  # a classical method covers the face's polygon and so much of its box more on each side
 
 
@@ -39,10 +40,11 @@ class Footprint:
         return np.asarray(self.weight >= 1.0)
 
 
-def footprint(region: Region, width: int, height: int, soft: bool) -> Footprint:
+def footprint(region: Region, width: int, height: int, soft: bool, shape: Transform | None = None) -> Footprint:
     """The pixels of ``region`` in a ``width`` × ``height`` photo.
 
     soft: with a feathered border along the face's outline, as a painted face needs; else whole boxes.
+    shape: (68, 2) photo pixels of the face that is painted, where it has another outline: both are covered.
     Never empty: a region always covers at least one pixel of the photo.
     """
     if region.landmarks and region.transform:
@@ -50,10 +52,11 @@ def footprint(region: Region, width: int, height: int, soft: bool) -> Footprint:
         unit = 1.0 / scale_of(transform)
         polygon = face_polygon(np.array(region.landmarks, dtype=np.float32).reshape(68, 2))
         if soft:
+            outlines = [polygon] if shape is None else [polygon, face_polygon(shape)]
             reach = (FULL + FEATHER) * unit + 1
-            low, high = polygon.min(0) - reach, polygon.max(0) + reach
+            low, high = np.min(outlines, axis=(0, 1)) - reach, np.max(outlines, axis=(0, 1)) + reach
             x0, y0, x1, y1 = _window((low[0], low[1], high[0], high[1]), width, height)
-            distance = distance_outside(polygon, (y1 - y0, x1 - x0), (x0, y0))
+            distance = np.minimum.reduce([distance_outside(o, (y1 - y0, x1 - x0), (x0, y0)) for o in outlines])
             return Footprint(x0, y0, blend_weight(distance, unit), unit)
         low, high = polygon.min(0), polygon.max(0)
         grow = _GROW * (high - low)
@@ -81,15 +84,23 @@ def _box(box: Box, width: int, height: int, unit: float) -> Footprint:
 
 
 def _silhouette(region: Region, width: int, height: int, unit: float) -> Footprint:
-    """The silhouette, dilated: annotators cut hair and shoe soles off."""
+    """The silhouette, dilated: annotators cut hair and shoe soles off. Of a head's, what lies in its box."""
     from dsanon.sources.silhouettes import to_mask
 
     assert region.silhouette is not None
     mask = to_mask(region.silhouette).astype(np.uint8)
     if mask.shape != (height, width) or not mask.any():
         return _box(region.box, width, height, unit)
-    radius = max(2, round(2 * unit))
+    radius = max(2, round((_HAIR if region.kind == "face" else 2) * unit))
     grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
+    if region.kind == "face":
+        x0, y0, x1, y1 = region.box
+        x0, y0, x1, y1 = _window((x0 - radius, y0 - radius, x1 + radius, y1 + radius), width, height)
+        inside = np.zeros_like(grown)
+        inside[y0:y1, x0:x1] = grown[y0:y1, x0:x1]
+        grown = inside
+        if not grown.any():
+            return _box(region.box, width, height, unit)
     rows, columns = np.flatnonzero(grown.any(axis=1)), np.flatnonzero(grown.any(axis=0))
     x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
     return Footprint(x0, y0, grown[y0:y1, x0:x1].astype(np.float32), unit)

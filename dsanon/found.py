@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from dsanon.durable import PRIVATE, aside
 from dsanon.sample import Found, Region, Rle
 
+_ROWS = 64
 _REGION = pa.struct(
     [
         ("kind", pa.string()),
@@ -23,6 +25,9 @@ _REGION = pa.struct(
         ("score", pa.float64()),
         ("reason", pa.string()),
         ("silhouette", pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.binary())])),
+        ("look", pa.binary()),
+        ("track", pa.string()),
+        ("note", pa.string()),
     ]
 )
 FOUND = pa.schema(
@@ -33,21 +38,32 @@ FOUND = pa.schema(
         ("regions", pa.list_(_REGION)),
         ("problem", pa.string()),
         ("sha256", pa.string()),
+        ("thumbnail", pa.binary()),
     ],
     metadata={"dsanon.schema": "1"},
 )
 
 
-def write_found(path: Path, rows: Sequence[Found]) -> None:
-    """Stage one shard's findings (0600), atomically."""
-    table = pa.Table.from_pylist([_as_row(row) for row in rows], schema=FOUND)
-    with aside(path, PRIVATE) as file:
-        pq.write_table(table, file)
+def write_found(path: Path, rows: Iterable[Found]) -> None:
+    """Stage one shard's findings (0600), atomically; memory holds ``_ROWS`` of them."""
+    rows = iter(rows)
+    with aside(path, PRIVATE) as file, pq.ParquetWriter(file, FOUND) as writer:
+        while piece := [_as_row(row) for row in islice(rows, _ROWS)]:
+            writer.write_table(pa.Table.from_pylist(piece, schema=FOUND))
 
 
-def read_found(path: Path) -> list[Found]:
-    """One shard's findings, in the order of its samples."""
-    return [_from_row(row) for row in pq.read_table(path, schema=FOUND).to_pylist()]
+def read_found(path: Path) -> Iterator[Found]:
+    """One shard's findings, in the order of its samples; memory holds ``_ROWS`` of them."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_ROWS):
+            yield from map(_from_row, batch.to_pylist())
+
+
+def read_thumbnails(path: Path) -> Iterator[bytes]:
+    """Nothing but the thumbnails of the frames, b'' where there is none."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["thumbnail"]):
+            yield from batch["thumbnail"].to_pylist()
 
 
 def _as_row(found: Found) -> dict[str, Any]:

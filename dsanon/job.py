@@ -1,4 +1,4 @@
-"""``dsanon anonymize``: scan, find, plan, render, publish. Each stage is staged, so that a kill loses one shard."""
+"""``dsanon anonymize``: scan, find, link, plan, render, publish. Each is staged, so that a kill loses one shard."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dsanon
+from dsanon import shape_model
 from dsanon.card import CardWeights, write_card
 from dsanon.config import JobConfig
 from dsanon.detectors import parse_detectors
@@ -34,6 +35,7 @@ from dsanon.sources import Source, open_source
 from dsanon.worker import Setup, subject_key
 
 GENERATOR = "ciagan-face"
+GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → the model it paints with
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,9 @@ def anonymize(
             todo: list[Call] = [("find", s, ()) for s in shards if not s.found(paths.staging).exists()]
             _run(executor, "find", todo, shards, quiet)
             seconds["find"] = time.perf_counter() - began - sum(seconds.values())
+            todo = [("link", s, ()) for s in shards if s.sequence and not s.linked(paths.staging).exists()]
+            _run(executor, "link", todo, shards, quiet)
+            seconds["link"] = time.perf_counter() - began - sum(seconds.values())
             controls = _plan(config, names, shards, paths.staging, generator, known)
             seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
             todo = [
@@ -135,11 +140,14 @@ def _run(executor: Executor, stage: str, calls: Sequence[Call], shards: Sequence
 
 
 def _generator(config: JobConfig) -> tuple[Path, str] | None:
-    if config.method != "ciagan":
+    if config.method not in GENERATORS:
         return None
     from dsanon.models import store
+    from dsanon.models.painters import painter_file
 
-    path = store.path(GENERATOR)
+    if config.method == "ciagan":
+        store.path(shape_model.NAME)  # a generator without shapes fails here, before anything is detected
+    path = painter_file(config.method, GENERATORS[config.method])
     return path, store.sha256(path)
 
 
@@ -150,9 +158,11 @@ def _weights(config: JobConfig, generator: tuple[Path, str] | None) -> list[Card
     names = [name.split(":")[0].strip() for name in config.detectors.split(",") if name.strip()]
     out = []
     about = {str(row["name"]): row for row in store.describe()}
-    for name in [*names, "landmarks68", *([GENERATOR] if generator else [])]:
+    model = GENERATORS.get(config.method)
+    shaped = [shape_model.NAME] if config.method == "ciagan" else []
+    for name in [*names, "landmarks68", *([model, *shaped] if model and generator else [])]:
         row = about.get(name, {})
-        digest = generator[1] if generator and name == GENERATOR else str(row.get("sha256") or "")
+        digest = generator[1] if generator and name == model else str(row.get("sha256") or "")
         out.append(CardWeights(name, digest, str(row.get("licence", "")), str(row.get("terms", ""))))
     return out
 
@@ -200,7 +210,7 @@ def _plan(
     wanted: list[list[tuple[str, str]]] = []
     for shard in shards:
         keys = []
-        for sample, found in zip(shard.samples, read_found(shard.found(staging)), strict=True):
+        for sample, found in zip(shard.samples, read_found(shard.regions(staging)), strict=True):
             scope = scope_of(config.scope, sample, cameras)
             for number, region in enumerate(found.regions):
                 if region.reason or region.label in config.kept:
@@ -212,6 +222,8 @@ def _plan(
                 if region.label is not None and hashed in index:
                     own[subject] = index[hashed]
         wanted.append(keys)
+    if not card.config.identities:  # a baseline without control over the identity
+        return [dict.fromkeys(keys, Control((), ())) for keys in wanted]
     if known is not None:
         return [{key: known[who] for key in keys if (who := names.subject(*key)) in known} for keys in wanted]
     assigned = assign_all(names, scopes, card.config.identities, own)

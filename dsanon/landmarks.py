@@ -69,7 +69,9 @@ def distance_outside(polygon: npt.ArrayLike, shape: tuple[int, int], origin: tup
     cv2.fillPoly(plane, [cv2.convexHull(fixed)], 0, cv2.LINE_8, _SHIFT)
     if plane.min() > 0:
         return np.full(shape, np.inf, np.float32)
-    return np.asarray(cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), dtype=np.float32)
+    distance = cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float64)
+    # OpenCV's root differs in its last bits from call to call, with the place in memory; squares are whole numbers
+    return np.asarray(np.sqrt(np.rint(distance * distance)), dtype=np.float32)
 
 
 def blend_weight(distance: Floats, unit: float = 1.0) -> Floats:

@@ -110,6 +110,11 @@ class ReleasePaths:
         """Which release this private side belongs to, and with which key that was made."""
         return self.private / "made.json"
 
+    @property
+    def audit(self) -> Path:
+        """What an audit remembers between two runs: embeddings of real faces, so it goes with the key."""
+        return self.private / "audit"
+
 
 def _inside(path: Path, folder: Path) -> bool:
     return path == folder or folder in path.parents

@@ -125,6 +125,13 @@ def read_quarantine(path: Path) -> pa.Table:
     return _read(path, QUARANTINE)
 
 
+def open_map(paths: ReleasePaths, key: Path | None = None) -> pa.Table:
+    """The identity map of a release. key: by default the one it was made with. Raises KeyFileError, ReleaseError."""
+    if not paths.private.is_dir():
+        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.release} with --private")
+    return read_map(paths.map, load_key(_key_path(paths, key)))
+
+
 def lookup(
     release: Path, private: Path | None = None, key: Path | None = None, subject: str | None = None
 ) -> list[dict[str, Any]]:
@@ -133,10 +140,7 @@ def lookup(
     private: by default RELEASE.private · key: by default the one the release was made with
     Raises KeyFileError (missing, destroyed, wrong), ReleaseError (no map, damaged).
     """
-    paths = ReleasePaths.of(None, release, private, key)
-    if not paths.private.is_dir():
-        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.release} with --private")
-    table = read_map(paths.map, load_key(_key_path(paths, key)))
+    table = open_map(ReleasePaths.of(None, release, private, key), key)
     if subject is not None:
         table = table.filter(
             pc.or_kleene(pc.equal(table["subject"], subject), pc.equal(table["source_subject"], subject))
@@ -148,8 +152,9 @@ def lookup(
 def forget(release: Path, private: Path | None = None, key: Path | None = None) -> Path:
     """Destroy the key of ``release``, and all on the private side that leads back without it; returns the key's path.
 
-    That is the staging of an unfinished run and the list of withheld samples: a frame in it names the source of its
-    video. The encrypted map stays. A key outside the private side may serve other releases: it must be named.
+    That is the staging of an unfinished run, what an audit remembers of the originals' faces, and the list of withheld
+    samples: a frame in it names the source of its video. The encrypted map stays. A key outside the private side may
+    serve other releases: it must be named.
     Raises KeyFileError, ReleaseError (a run is going on).
     """
     paths = ReleasePaths.of(None, release, private, key)
@@ -164,8 +169,9 @@ def forget(release: Path, private: Path | None = None, key: Path | None = None) 
         destroy_key(path)
         with explained(paths.private):
             paths.quarantine.unlink(missing_ok=True)
-            if paths.staging.exists():
-                shutil.rmtree(paths.staging)
+            for folder in (paths.staging, paths.audit):
+                if folder.exists():
+                    shutil.rmtree(folder)
     return path
 
 

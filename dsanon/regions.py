@@ -39,7 +39,7 @@ class RegionFinder:
         self.detectors, self.landmarker, self.regions, self.kept = detectors, landmarker, regions, kept
 
     def __call__(self, sample: Sample, pixels: Pixels) -> tuple[Region, ...]:
-        """Every region of ``pixels`` (h, w, 3): bodies first, then faces, small before large."""
+        """Every region of ``pixels`` (h, w, 3), in the order of :func:`ordered`."""
         height, width = pixels.shape[:2]
         candidates = unite([d for detector in self.detectors for d in detector(pixels)])
         faces = [self._face(pixels, candidate) for candidate in candidates]
@@ -108,10 +108,10 @@ def assemble(
         treated = [_body_region(person, width, height) for person in sample.people]
         hiding = [body for body in treated if body.label not in kept]
         out = [*treated, *(out if wanted == "both" else [f for f in named if not covered(f, hiding)])]
-    clipped = [piece for piece in (_clipped(region, width, height) for region in out) if piece is not None]
-    if not clipped and sample.someone:
+    inside = [piece for piece in (clipped(region, width, height) for region in out) if piece is not None]
+    if not inside and sample.someone:
         return [Region("face", (0.0, 0.0, float(width), float(height)), reason=NOBODY, detector="annotation")]
-    return clipped
+    return inside
 
 
 def _owned(face: Region, person: Person) -> Region:
@@ -121,14 +121,13 @@ def _owned(face: Region, person: Person) -> Region:
 
 
 def _head_region(person: Person, width: int, height: int) -> Region:
-    """Where the head may be; the silhouette with it where that is anywhere in the body."""
+    """Where the head may be; where that is a guess, what of the silhouette lies there."""
     box, body = head_box(person), extent(person)
     if body is not None and (box is None or not _visible(box, width, height)) and _visible(body, width, height):
         # the guess lies beyond the border although part of the person is visible: the top of that part
         box = head_box(Person(body=as_box(boxes.clip([body], width, height)[0])))
     box = box or (0.0, 0.0, float(width), float(height))
-    anywhere = person.head is None and body is not None and box[3] >= body[3]
-    silhouette = person.silhouette if anywhere else None
+    silhouette = person.silhouette if person.head is None else None
     return Region("face", box, person.subject, (), (), "annotation", 1.0, NO_FACE, silhouette)
 
 
@@ -161,13 +160,16 @@ def covered(face: Region, bodies: Sequence[Region]) -> bool:
 
 
 def ordered(regions: Sequence[Region]) -> list[Region]:
-    """Bodies first, then faces; small before large, ties by box: back to front, the same on every run."""
-    return sorted(regions, key=lambda r: (r.kind != "body", float(boxes.area([r.box])[0]), r.box))
+    """Bodies first, then what is covered, last the faces that are painted: a neighbour's cover must not hide them.
+
+    Small before large, ties by box: back to front, the same on every run.
+    """
+    return sorted(regions, key=lambda r: (r.kind != "body", not r.reason, float(boxes.area([r.box])[0]), r.box))
 
 
 def subject_of(sample: Sample, index: int, region: Region) -> str:
-    """The source's label of a region's person, or a name of its own for somebody unlabelled."""
-    return region.label if region.label is not None else f"unlabelled:{sample.id}#{index}"
+    """The source's label of a region's person; of somebody unlabelled a name for their track, or for this region."""
+    return region.label if region.label is not None else f"unlabelled:{region.track or f'{sample.id}#{index}'}"
 
 
 def as_box(values: npt.ArrayLike) -> Box:
@@ -176,7 +178,7 @@ def as_box(values: npt.ArrayLike) -> Box:
     return x0, y0, x1, y1
 
 
-def _clipped(region: Region, width: int, height: int) -> Region | None:
+def clipped(region: Region, width: int, height: int) -> Region | None:
     """The region within the photo, at least a pixel each way; None where nothing of it is visible."""
     x0, y0, x1, y1 = as_box(boxes.clip([region.box], width, height)[0])
     if x1 <= x0 or y1 <= y0:

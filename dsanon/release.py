@@ -30,6 +30,7 @@ from dsanon.durable import (
 from dsanon.errors import DsanonError, ReleaseError
 from dsanon.key import create_key, key_check, load_key
 from dsanon.layout import ReleasePaths
+from dsanon.listing import recover, reorder
 from dsanon.lock import locked, owned
 from dsanon.manifest import Counts
 
@@ -45,6 +46,9 @@ __all__ = [
 ]
 
 WHOLE = ("CARD.md", "data", "manifest.parquet", "release.json")
+# Every file's time of modification: the order in which files were written is the source's, by name, and archives keep
+# it. 2000-01-01 UTC: ZIP knows no time before 1980.
+TIME = 946_684_800
 # What release.json may say of the configuration: nothing that names a path, a person or a machine, and nothing that
 # leaves the bytes of the release as they are (workers, device, batch).
 PUBLIC = (
@@ -53,6 +57,7 @@ PUBLIC = (
     "kernel",
     "block",
     "regions",
+    "shape",
     "scope",
     "detectors",
     "on_miss",
@@ -89,6 +94,7 @@ def open_release(
             paths.partial.mkdir(exist_ok=True)
             stack.callback(_discard_empty, paths.partial)
             stack.enter_context(locked(paths.partial))
+            recover(paths.data)
             _recover(paths)
             _refuse_finished(paths, overwrite)
             _refuse_shared_private(paths)
@@ -104,7 +110,7 @@ def open_release(
 
 
 def publish(paths: ReleasePaths, expected: Collection[str]) -> None:
-    """Give the finished release its name, and the private files theirs; delete the staging.
+    """Give the finished release its name and one time, and the private files their names; delete the staging.
 
     expected: every file below ``data/``, relative, with forward slashes.
     Raises DsanonError for a file too many or too few, ReleaseError where the disk fails; RELEASE is then as it was.
@@ -117,6 +123,8 @@ def publish(paths: ReleasePaths, expected: Collection[str]) -> None:
         _refuse_difference("the release", {path.name for path in paths.partial.iterdir()}, set(WHOLE))
         if not paths.staged_map.is_file():
             raise DsanonError(f"{paths.staged_map} is missing: nothing is released without its identity map")
+        reorder(paths.data)
+        _level_times(paths.partial)
         os.sync()
         # The private side first: cut off in between, RELEASE.partial is still there for --resume.
         paths.staged_map.replace(paths.map)
@@ -135,6 +143,12 @@ def publish(paths: ReleasePaths, expected: Collection[str]) -> None:
         sync_folder(paths.release.parent)
         _recover(paths)
         shutil.rmtree(paths.staging)
+
+
+def _level_times(folder: Path) -> None:
+    """Give all that is in ``folder``, and itself, the same time."""
+    for path in [*folder.rglob("*"), folder]:
+        os.utime(path, (TIME, TIME), follow_symlinks=False)
 
 
 def fingerprint_of(entries: Mapping[str, Any]) -> str:

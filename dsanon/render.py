@@ -12,22 +12,28 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from dsanon.align import Transform
 from dsanon.footprint import Footprint, footprint
 from dsanon.methods import classical
 from dsanon.methods.ciagan import Crop, Painter, make_crop
 from dsanon.plan import Control
 from dsanon.sample import Pixels, Region
+from dsanon.steady import Moment, Recent, steadied
 
 Action = Literal["ciagan", "blur", "pixelate", "mask", "keep"]
 
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What happens to one region. control: the fake identity, for ``ciagan``."""
+    """What happens to one region.
+
+    control: the fake identity, for ``ciagan``, which stands for every painted method · moment: whose and when
+    """
 
     region: Region
     action: Action
     control: Control | None = None
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +45,25 @@ class Strength:
 
 
 def render(
-    photos: Sequence[Pixels], plans: Sequence[Sequence[Treatment]], strength: Strength, painter: Painter | None
+    photos: Sequence[Pixels],
+    plans: Sequence[Sequence[Treatment]],
+    strength: Strength,
+    painter: Painter | None,
+    recent: Recent | None = None,
 ) -> list[Pixels]:
-    """New pixels for each photo, its regions treated in their order; the photos themselves stay as they are."""
+    """New pixels for each photo, its regions treated in their order; the photos themselves stay as they are.
+
+    recent: the faces painted last in this sequence, which those of the next frames are mixed with; it is updated.
+    """
+    recent = {} if recent is None else recent
     canvases, bases, areas, crops = [], [], [], []
     for photo, plan in zip(photos, plans, strict=True):
         height, width = photo.shape[:2]
-        places = [footprint(t.region, width, height, soft=t.action == "ciagan") for t in plan]
+        shapes = [_shape(treatment, painter) for treatment in plan]
+        places = [
+            footprint(t.region, width, height, soft=t.action == "ciagan", shape=shape)
+            for t, shape in zip(plan, shapes, strict=True)
+        ]
         canvas, base, taken = photo.copy(), photo.copy(), np.zeros((height, width), np.uint8)
         for treatment, area in zip(plan, places, strict=True):
             if treatment.action != "keep":
@@ -56,23 +74,38 @@ def render(
         canvases.append(canvas)
         bases.append(base)
         areas.append(places)
-        crops += [_crop(canvas, taken, treatment) for treatment in plan if treatment.action == "ciagan"]
+        crops += [_crop(canvas, taken, t, shape) for t, shape in zip(plan, shapes, strict=True) if shape is not None]
     painted = iter(painter(crops) if painter and crops else ())
     for base, plan, canvas, places in zip(bases, plans, canvases, areas, strict=True):
         for treatment, area in zip(plan, places, strict=True):
             if treatment.action == "ciagan":
-                _paste(canvas, area, _unwarp(next(painted), treatment.region, area))
+                crop = steadied(next(painted), treatment.region, treatment.moment, recent)
+                _paste(canvas, area, _unwarp(crop, treatment.region, area))
             elif treatment.action != "keep":
                 _paste(canvas, area, _classical(base, area, treatment.action, strength))
     return canvases
 
 
-def _crop(canvas: Pixels, taken: Pixels, treatment: Treatment) -> Crop:
+def _shape(treatment: Treatment, painter: Painter | None) -> Transform | None:
+    """(68, 2) landmarks of the face that is to be painted, in photo pixels; None where none is."""
+    if treatment.action != "ciagan":
+        return None
     region = treatment.region
-    if treatment.control is None or not region.transform:
-        raise ValueError("a face to paint needs landmarks, a transform and a control vector")
-    landmarks = np.array(region.landmarks, dtype=np.float64).reshape(68, 2)
-    return make_crop(canvas, taken, landmarks, np.array(region.transform).reshape(2, 3), treatment.control)
+    if painter is None or treatment.control is None or not region.transform:
+        raise ValueError("a face to paint needs a painter, landmarks, a transform and a control vector")
+    landmarks, transform = _geometry(region)
+    return painter.shapes.replaced(landmarks, transform, treatment.control) if painter.shapes else landmarks
+
+
+def _geometry(region: Region) -> tuple[Transform, Transform]:
+    """(68, 2) landmarks and the (2, 3) transform to the crop."""
+    return np.array(region.landmarks).reshape(68, 2), np.array(region.transform).reshape(2, 3)
+
+
+def _crop(canvas: Pixels, taken: Pixels, treatment: Treatment, shape: Transform) -> Crop:
+    assert treatment.control is not None
+    landmarks, transform = _geometry(treatment.region)
+    return make_crop(canvas, taken, landmarks, shape, transform, treatment.control)
 
 
 def _unwarp(crop: Pixels, region: Region, area: Footprint) -> Pixels:

@@ -59,6 +59,7 @@ class Sample:
     sequence: the sequence it belongs to (None: a still) · size: (width, height) that the annotation states
     someone: the source promises at least one person (LFW, CelebA): never released as ``empty``
     problem: why it can be quarantined unread (a symbolic link, a missing file)
+    time: seconds since its sequence began, where the source tells (None: its frames are taken to be evenly spaced)
     """
 
     id: str
@@ -69,6 +70,7 @@ class Sample:
     size: tuple[int, int] | None = None
     someone: bool = False
     problem: str | None = None
+    time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ class Region:
     detector: names that found it, joined by ``+`` (``annotation`` among them) · score: the best of theirs
     reason: why it cannot be aligned, so that ``--on-miss`` decides ('' where it can)
     silhouette: of a body, where it is known
+    look: appearance of a detected face in a sequence (:func:`dsanon.appearance.look`), so that it is told from others
+    track: of somebody unlabelled in a sequence: a name for all of their regions in it
+    note: what the manifest says of a region that was filled in from other frames
     """
 
     kind: Kind
@@ -124,11 +129,17 @@ class Region:
     score: float = 0.0
     reason: str = ""
     silhouette: Rle | None = None
+    look: bytes = b""
+    track: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the first pass knows of one sample: its size, its regions, or why it is quarantined."""
+    """What the first pass knows of one sample: its size, its regions, or why it is quarantined.
+
+    thumbnail: of a frame of a sequence (:func:`dsanon.appearance.thumbnail`), so that cuts are seen
+    """
 
     sample: str
     width: int = 0
@@ -136,3 +147,4 @@ class Found:
     regions: tuple[Region, ...] = field(default=())
     problem: str = ""
     sha256: str = ""
+    thumbnail: bytes = b""

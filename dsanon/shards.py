@@ -29,6 +29,19 @@ class Shard:
         """Where the first pass leaves its regions."""
         return staging / f"{self.number:06d}.found.parquet"
 
+    @property
+    def sequence(self) -> bool:
+        """Whether its samples are frames of a sequence, whose regions are linked; else they are stills."""
+        return self.samples[0].sequence is not None
+
+    def linked(self, staging: Path) -> Path:
+        """Where a sequence's regions are left as tracks."""
+        return staging / f"{self.number:06d}.linked.parquet"
+
+    def regions(self, staging: Path) -> Path:
+        """What is planned and rendered: tracks of a sequence, else what the first pass found."""
+        return self.linked(staging) if self.sequence else self.found(staging)
+
     def manifest(self, staging: Path) -> Path:
         """Where the second pass leaves its public rows."""
         return staging / f"{self.number:06d}.manifest.parquet"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsanon.config import JobConfig
+from dsanon import appearance
+from dsanon.config import PAINTED, JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
 from dsanon.errors import BadImage
 from dsanon.found import read_found, write_found
@@ -21,6 +22,7 @@ from dsanon.sample import Found, Photo, Pixels, Region, Sample, Unreadable
 from dsanon.shards import Shard
 from dsanon.sources import Sink, Source, open_source
 from dsanon.sources.stills import printable
+from dsanon.steady import Recent, prune
 
 _PIXELS_AT_ONCE = 24_000_000  # a batch of photos is rendered when it has so many pixels
 Controls = Mapping[tuple[str, str], Control]  # (scope, subject) → fake identity
@@ -30,7 +32,7 @@ MASKED, DROPPED = "masked by a reviewer", "dropped by a reviewer"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker needs to start. generator: weights of ``ciagan`` and their sha256, None for other methods.
+    """What a worker needs to start. generator: weights of a painted method and their sha256, None for others.
 
     decisions: of a reviewer, about regions of the release that is made anew
     """
@@ -44,7 +46,7 @@ class Setup:
 
 
 class Worker:
-    """find: first pass · render: second pass. Both return counts, and leave their rows in the staging folder."""
+    """find: first pass · link: tracks of a sequence · render: second pass. Each returns counts and stages its rows."""
 
     def __init__(self, setup: Setup) -> None:
         import cv2
@@ -59,6 +61,7 @@ class Worker:
         self.source = open_source(setup.config.dataset, setup.config.source)
         self._finder: Any = None
         self._painter: Any = None
+        self._recent: Recent = {}
         self._strength = Strength(setup.config.kernel, setup.config.block)
         self._cameras = dict(setup.config.cameras)
 
@@ -66,20 +69,34 @@ class Worker:
         """Detect everybody in the shard's samples."""
         if self._finder is None:
             self._finder = _open_finder(self.setup.config)
-        rows = []
+        counts = {"samples": len(shard.samples), "faces": 0}
+        write_found(shard.found(self.setup.staging), self._find(shard, counts))
+        shard.at(self.setup.staging).unlink(missing_ok=True)
+        return counts
+
+    def _find(self, shard: Shard, counts: dict[str, int]) -> Iterator[Found]:
         for sample, photo in self._read(shard):
             if isinstance(photo, Unreadable):
-                rows.append(Found(sample.id, problem=photo.reason, sha256=photo.sha256))
+                yield Found(sample.id, problem=photo.reason, sha256=photo.sha256)
                 continue
             height, width = photo.pixels.shape[:2]
+            thumbnail = b""
             try:
                 regions, problem = self._finder(sample, photo.pixels), ""
+                if sample.sequence is not None:
+                    regions, thumbnail = appearance.described(photo.pixels, regions), appearance.thumbnail(photo.pixels)
             except Exception as error:  # one bad sample never ends a run
                 regions, problem = (), f"the detectors failed on it ({type(error).__name__})"
-            rows.append(Found(sample.id, width, height, regions, problem, photo.sha256))
-        write_found(shard.found(self.setup.staging), rows)
-        shard.at(self.setup.staging).unlink(missing_ok=True)
-        return {"samples": len(rows), "faces": sum(len(r.regions) for r in rows)}
+            counts["faces"] += len(regions)
+            yield Found(sample.id, width, height, regions, problem, photo.sha256, thumbnail)
+
+    def link(self, shard: Shard) -> dict[str, int]:
+        """Make the regions of a sequence those of its tracks; no picture is read."""
+        from dsanon.link import link
+
+        config, path = self.setup.config, shard.found(self.setup.staging)
+        write_found(shard.linked(self.setup.staging), link(shard.samples, path, config.regions, config.kept))
+        return {"samples": len(shard.samples)}
 
     def render(self, shard: Shard, controls: Controls) -> dict[str, int]:
         """Anonymize and write the shard's samples, then its rows, and last its mark that it is done."""
@@ -87,14 +104,15 @@ class Worker:
             from dsanon.methods.ciagan import Painter
 
             self._painter = Painter(self.setup.generator[0], self.setup.config.device, self.setup.config.batch)
-        staging = self.setup.staging
-        found = read_found(shard.found(staging))
+        staging, self._recent = self.setup.staging, {}
         # what kills workers is not read again; and where one died in this pass, the next takes photos one by one,
         # so that a second death has the right culprit
-        shard = shard.without({sample.sample for sample in found if sample.problem == DIED}, DIED)
+        died = {found.sample for found in read_found(shard.regions(staging)) if found.problem == DIED}
+        shard = shard.without(died, DIED)
         at_once = 1 if shard.at(staging).exists() else _PIXELS_AT_ONCE
         rows = _Rows(self.setup, self.source, self.names, self._cameras, controls)
         with self.source.sink(self.setup.data, self.names) as sink:
+            found = read_found(shard.regions(staging))
             for batch in _batches(zip(self._read(shard), found, strict=True), at_once):
                 self._render_batch(batch, rows, sink)
             hashes = sink.close()
@@ -143,8 +161,12 @@ class Worker:
     def _paint(self, photos: Sequence[Photo | Unreadable], plans: Sequence[list[Treatment]]) -> Sequence[Pixels | None]:
         """New pixels for each photo. If one of them breaks the batch each is tried alone; None where it fails."""
         pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
+        recent = dict(self._recent)
         try:
-            return render(pixels, plans, self._strength, self._painter)
+            painted = render(pixels, plans, self._strength, self._painter, recent)
+            prune(recent)
+            self._recent = recent  # only now: what is tried again starts from where this did
+            return painted
         except Exception:
             if len(photos) == 1:
                 return [None]
@@ -201,12 +223,14 @@ class _Rows:
         for decision in setup.decisions:
             self.decided.setdefault(decision.sample, {})[decision.region] = decision.verdict
         self.released: list[str] = []
+        self._number = 0  # of the sample that was planned last
         self._manifest: list[dict[str, Any]] = []
         self._map: list[MapRow] = []
         self._withheld: list[QuarantineRow] = []
 
     def plan(self, sample: Sample, photo: Photo | Unreadable, found: Found) -> list[Treatment] | None:
         """What happens to the sample's regions; None where it is quarantined."""
+        self._number += 1
         base = self._base(sample)
         verdicts = self.decided.get(base["sample"], {})
         reason = _obstacle(sample, photo, found, self.config.on_miss) or _dropped(verdicts, len(found.regions))
@@ -231,17 +255,20 @@ class _Rows:
                 row = {"status": "kept", "reason": "consent: listed in --keep", "method": ""}
             elif region.reason:
                 action = "pixelate" if self.config.on_miss == "pixelate" else "mask"
-                row = {"status": "fallback", "reason": region.reason, "method": action}
+                reason = f"{region.reason} ({region.note})" if region.note else region.reason
+                row = {"status": "fallback", "reason": reason, "method": action}
             else:
-                action = self.config.method  # type: ignore[assignment]
-                row = {"status": "anonymized", "reason": "", "method": action}
-                if action == "ciagan":
+                painted = self.config.method in PAINTED
+                action = "ciagan" if painted else self.config.method  # type: ignore[assignment]
+                row = {"status": "anonymized", "reason": region.note, "method": self.config.method}
+                if painted:
                     control = self.controls.get((scope, subject))
                     if control is None:  # a release is made anew in which this person was not painted
                         self.withhold(sample, photo, found, "nobody knows whom a person in it became")
                         return None
                     row["model"] = self.model
-            treatments.append(Treatment(region, action, control))
+            moment = None if sample.sequence is None else (pseudonym, self._number)
+            treatments.append(Treatment(region, action, control, moment))
             self._manifest.append(
                 base | row | {"region": index, "kind": region.kind, "box": region.box, "subject": pseudonym}
             )

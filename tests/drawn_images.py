@@ -50,3 +50,9 @@ def reason(data: bytes, size: tuple[int, int] | None = None) -> str:
         decode(data, size)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def scene(seed: int, level: int = 0) -> np.ndarray:
+    """A picture of coarse coloured patches."""
+    patches = np.random.default_rng(seed).integers(0, 200, (6, 8, 3), dtype=np.uint8) + np.uint8(level)
+    return np.kron(patches, np.ones((20, 20, 1), np.uint8))

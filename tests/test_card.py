@@ -14,6 +14,7 @@ CONFIGURATION: dict[str, Any] = {
     "scope": "dataset",
     "detectors": ["centerface", "hog"],
     "on_miss": "mask",
+    "shape": "replaced",
     "source": "/home/ann/lfw",
     "keep": ["Aaron_Eckhart"],
 }
@@ -49,6 +50,22 @@ def test_ten_risks() -> None:
     risks = card.split("## What can still go wrong\n\n")[1].split("\n\n## ")[0].splitlines()
     assert len(risks) == 10
     assert all(risk.startswith("- ") and risk.endswith(".") for risk in risks)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "scope", "joined"),
+    [
+        ("lfw", "dataset", False),
+        ("lfw", "image", True),
+        ("celeba", "camera", True),
+        ("mots", "sequence", False),
+        ("mots", "image", True),
+        ("folder", "image", False),
+    ],
+)
+def test_labels_that_cross_scopes_are_said(dataset: str, scope: str, joined: bool) -> None:
+    card = write_card(CONFIGURATION | {"dataset": dataset, "scope": scope}, COUNTS, NOTES, WEIGHTS)
+    assert ("join a person's pictures across scopes" in card) == joined
 
 
 def test_the_card_names_nothing_private() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from dsanon.models import store
 from runs import Done, anonymize, assert_nothing_of, digest, dsanon, files
 
 IMAGES = "img_align_celeba_png"
@@ -88,6 +90,23 @@ def test_one_person_is_one_fake_person_and_a_missed_face_is_masked(
     assert [line.split()[0] for line in (plain / "data" / "identity_CelebA.txt").read_text().splitlines()] == [
         f"00000{number}.jpg" for number in range(1, 5)
     ]
+
+
+def test_the_release_says_whose_shape_was_drawn_and_from_which_file(plain: Path) -> None:
+    said = json.loads((plain / "release.json").read_text())
+    assert said["configuration"]["shape"] == "replaced"
+    assert said["weights"]["face-shape"] == store.sha256(store.path("face-shape"))
+    assert "only pose and expression are the source's" in (plain / "CARD.md").read_text()
+
+
+def test_no_face_is_painted_without_the_shapes(celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in store.SHIPPED.glob("ciagan-face.*"):
+        (tmp_path / file.name).symlink_to(file)
+    monkeypatch.setattr(store, "SHIPPED", tmp_path)
+    done = run(celeba, tmp_path / "release")
+    assert done.code == 2
+    assert "face-shape" in done.error
+    assert not (tmp_path / "release.partial").exists()
 
 
 def test_who_consented_keeps_every_pixel_and_the_bystander_none(celeba: Path, plain: Path, tmp_path: Path) -> None:

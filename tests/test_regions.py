@@ -135,6 +135,11 @@ def test_bodies_and_the_faces_that_no_body_covers() -> None:
     assert [r.kind for r in ordered(both)] == ["body", "face", "face"]
 
 
+def test_what_is_painted_comes_after_what_is_covered() -> None:
+    painted, covered = face(150, 75), Region("face", (0, 0, 400, 300), reason=NO_FACE)
+    assert ordered([painted, covered]) == [covered, painted]
+
+
 boxes = st.tuples(st.integers(-100, 450), st.integers(-100, 350), st.integers(1, 300), st.integers(1, 300)).map(
     lambda b: (float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3]))
 )
@@ -219,14 +224,15 @@ def test_the_order_of_detectors_changes_nothing() -> None:
     assert there[1].detector == "hog+mmod+annotation"
 
 
-def test_where_the_head_may_be_anywhere_the_silhouette_is_covered() -> None:
+def test_where_the_head_is_a_guess_the_silhouette_bounds_it() -> None:
     mask = np.zeros((H, W), bool)
     mask[100:200, 50:250] = True
     (lying,) = assemble(sample(Person("x", silhouette=from_mask(mask))), [], W, H, "face")
     assert lying.silhouette is not None
     mask[0:300, 50:150] = True
     (standing,) = assemble(sample(Person("x", (50, 0, 150, 300), silhouette=from_mask(mask))), [], W, H, "face")
-    assert standing.silhouette is None
+    assert standing.silhouette is not None
+    assert standing.box[3] < 100
     (known,) = assemble(sample(Person("x", head=(50, 50, 90, 90), silhouette=from_mask(mask))), [], W, H, "face")
     assert known.silhouette is None
 
@@ -270,3 +276,10 @@ def test_everybody_in_a_real_crowd_has_a_region(shared: Path, finder: RegionFind
     assert len(labels) > 20
     assert sorted(labels) == sorted(str(person.subject) for person in one.people)
     assert sum("+annotation" in r.detector for r in regions) >= 3
+
+
+def test_a_subject_is_a_label_or_a_track_or_the_region_itself() -> None:
+    stranger = face(10, 10)
+    assert subject_of(sample(), 3, stranger) == "unlabelled:a.jpg#3"
+    assert subject_of(sample(), 3, replace(stranger, track="b.jpg#0")) == "unlabelled:b.jpg#0"
+    assert subject_of(sample(), 3, replace(stranger, label="Ann", track="b.jpg#0")) == "Ann"

@@ -16,7 +16,7 @@ from dsanon.errors import DsanonError, ReleaseError
 from dsanon.key import load_key
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import Counts
-from dsanon.release import fingerprint_of, open_release, publish, release_json
+from dsanon.release import TIME, fingerprint_of, open_release, publish, release_json
 
 
 def test_a_release_gets_its_name_when_it_is_whole(paths: ReleasePaths) -> None:
@@ -44,6 +44,12 @@ def test_a_release_gets_its_name_when_it_is_whole(paths: ReleasePaths) -> None:
     }
     assert {path.name for path in paths.release.parent.iterdir()} == {"source", "out", "out.private"}
     assert {path.stat().st_mode & 0o077 for path in (paths.private, paths.key, paths.made)} == {0}
+
+
+def test_no_time_tells_in_which_order_files_were_written(paths: ReleasePaths) -> None:
+    """They are written in the source's order, which for LFW is the alphabet: an archive would tell who is who."""
+    make(paths)
+    assert {path.stat().st_mtime for path in [paths.release, *paths.release.rglob("*")]} == {TIME}
 
 
 def test_an_empty_folder_may_become_the_release(paths: ReleasePaths) -> None:

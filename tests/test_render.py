@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from faces import drawn_landmarks
 
-from dsanon.align import face_transform
-from dsanon.footprint import footprint
+from dsanon.align import apply, face_transform
+from dsanon.footprint import Footprint, footprint
+from dsanon.landmarks import FULL, HIDDEN, distance_outside, draw, face_polygon
 from dsanon.methods.ciagan import Crop
 from dsanon.plan import Control
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.sample import Pixels, Region
+from dsanon.sources.silhouettes import from_mask
 
 STRENGTH = Strength(kernel=9, block=16)
 ONE = Control((0,), (1.0,))
@@ -24,8 +26,18 @@ def region(x: float, y: float, size: float) -> Region:
     return Region("face", box, landmarks=tuple(points.ravel().tolist()), transform=tuple(transform.ravel().tolist()))
 
 
+class Wider:
+    """Stands for the shapes: a face that is wider than the source's and hangs lower."""
+
+    def replaced(self, landmarks: np.ndarray, transform: np.ndarray, control: Control) -> np.ndarray:
+        middle = landmarks.mean(0)
+        return np.asarray((landmarks - middle) * (1.25, 1.0) + middle + (0, 8))
+
+
 class Recorder:
     """Stands for the generator: paints one colour, remembers what it was shown."""
+
+    shapes = Wider()
 
     def __init__(self) -> None:
         self.crops: list[Crop] = []
@@ -33,6 +45,13 @@ class Recorder:
     def __call__(self, crops: list[Crop]) -> list[Pixels]:
         self.crops += crops
         return [np.full((128, 128, 3), (10, 200, 30), np.uint8) for _ in crops]
+
+
+def covered(face: Region, photo: Pixels, soft: bool) -> Footprint:
+    """The pixels of the source's face and of the painted one."""
+    points, transform = np.array(face.landmarks).reshape(68, 2), np.array(face.transform).reshape(2, 3)
+    shape = Recorder.shapes.replaced(points, transform, ONE) if soft else None
+    return footprint(face, photo.shape[1], photo.shape[0], soft=soft, shape=shape)
 
 
 def noise(seed: int, h: int = 300, w: int = 400) -> Pixels:
@@ -46,7 +65,7 @@ def test_no_source_pixel_of_a_region_survives_or_is_shown(action: Action) -> Non
     photo = noise(1)
     hard = np.zeros(photo.shape[:2], bool)
     for r in faces:
-        area = footprint(r, 400, 300, soft=action == "ciagan")
+        area = covered(r, photo, soft=action == "ciagan")
         hard[area.window] |= area.hard
     other = photo.copy()
     other[hard] = noise(2)[hard]
@@ -66,7 +85,7 @@ def test_no_source_pixel_of_a_region_survives_or_is_shown(action: Action) -> Non
 def test_outside_the_region_nothing_changes_and_inside_everything_does(action: Action) -> None:
     photo, face = noise(3), region(200, 150, 100)
     out = render([photo], [[Treatment(face, action, ONE)]], STRENGTH, Recorder())[0]  # type: ignore[arg-type]
-    area = footprint(face, 400, 300, soft=action == "ciagan")
+    area = covered(face, photo, soft=action == "ciagan")
     touched = np.zeros(photo.shape[:2], bool)
     touched[area.window] = area.weight > 0
     assert np.array_equal(out[~touched], photo[~touched])
@@ -74,6 +93,21 @@ def test_outside_the_region_nothing_changes_and_inside_everything_does(action: A
     inside[area.window] = area.hard
     assert np.abs(out[inside].astype(int) - photo[inside]).mean() > 30
     assert np.array_equal(photo, noise(3))  # the input is never written to
+
+
+def test_the_new_outline_is_drawn_and_both_are_hidden() -> None:
+    photo, face, recorder = noise(9), region(200, 150, 100), Recorder()
+    out = render([photo], [[Treatment(face, "ciagan", ONE)]], STRENGTH, recorder)[0]  # type: ignore[arg-type]
+    points, transform = np.array(face.landmarks).reshape(68, 2), np.array(face.transform).reshape(2, 3)
+    shape = Recorder.shapes.replaced(points, transform, ONE)
+    (crop,) = recorder.crops
+    assert np.array_equal(crop.drawn, draw(apply(transform, shape)))
+    unit = 1 / np.sqrt(np.linalg.det(transform[:, :2]))
+    for outline in (points, shape):
+        assert crop.hidden[distance_outside(face_polygon(apply(transform, outline)), (128, 128)) <= HIDDEN].all()
+        inside = distance_outside(face_polygon(outline), photo.shape[:2]) <= FULL * unit
+        assert (out[inside] == (10, 200, 30)).all()
+    assert not crop.hidden.all()
 
 
 def test_kept_regions_stay_and_unalignable_ones_are_covered() -> None:
@@ -113,3 +147,18 @@ def test_an_unknown_action_raises_and_boxes_outside_still_cover_a_pixel() -> Non
     assert footprint(Region("face", (900.0, 900, 950, 950)), 400, 300, soft=False).hard.sum() >= 1
     with pytest.raises(ValueError, match="control vector"):
         render([noise(8)], [[Treatment(replace(region(150, 150, 80)), "ciagan")]], STRENGTH, None)
+
+
+def test_a_guessed_head_is_what_of_the_silhouette_lies_in_its_box() -> None:
+    mask = np.zeros((300, 400), bool)
+    mask[20:280, 100:160] = True
+    head = Region("face", (90.0, 15.0, 170.0, 95.0), silhouette=from_mask(mask))
+    area = footprint(head, 400, 300, soft=False)
+    covered = np.zeros_like(mask)
+    covered[area.window] = area.hard
+    assert covered[20:95, 100:160].all()  # all of them that lies there, and some hair
+    assert covered[18, 130]
+    assert not covered[110:].any()
+    assert not covered[:, 180:].any()
+    elsewhere = Region("face", (300.0, 200.0, 340.0, 240.0), silhouette=from_mask(mask))  # an annotation that lies
+    assert footprint(elsewhere, 400, 300, soft=False).hard.sum() >= 40 * 40

@@ -47,12 +47,14 @@ def apply(paths: ReleasePaths, file: Path, *options: object, method: str = "blur
 def test_mask_covers_one_region_and_leaves_the_rest(paths: ReleasePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = regions(paths)
     before = digest(paths.release)
-    seen: list[int] = []
+    seen: dict[str, int] = {}
     run = job._run
-    monkeypatch.setattr(job, "_run", lambda e, stage, todo, *rest: (seen.append(len(todo)), run(e, stage, todo, *rest)))
+    monkeypatch.setattr(
+        job, "_run", lambda e, stage, todo, *rest: (seen.update({stage: len(todo)}), run(e, stage, todo, *rest))
+    )
     done = apply(paths, decide(paths, Decision(first["sample"], 0, "mask"), Decision(second["sample"], 0, "accept")))
     assert done.code == 0, done.error
-    assert set(seen) == {1}  # one shard of three is found and rendered again
+    assert seen == {"find": 1, "link": 0, "render": 1}  # one shard of three is found and rendered again
     masked, other = regions(paths)
     assert (masked["status"], masked["method"], masked["reason"]) == ("fallback", "mask", "masked by a reviewer")
     assert other == second

@@ -11,9 +11,11 @@ import torch
 
 from dsanon.align import CROP, Transform, apply, warp
 from dsanon.landmarks import distance_outside, draw, face_polygon, hidden_from_generator
-from dsanon.models.weights import load_generator, pick_device
+from dsanon.models import store
+from dsanon.models.weights import load_generator, pick_device, read_card
 from dsanon.plan import Control
 from dsanon.sample import Mask, Pixels
+from dsanon.shape_model import NAME, load_shape_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,21 +32,28 @@ class Crop:
     control: Control
 
 
-def make_crop(canvas: Pixels, taken: Pixels, landmarks: Transform, transform: Transform, control: Control) -> Crop:
+def make_crop(
+    canvas: Pixels, taken: Pixels, landmarks: Transform, shape: Transform, transform: Transform, control: Control
+) -> Crop:
     """One face's input, cut from a photo whose hidden regions are *already grey*.
 
     canvas: (h, w, 3) with every region's pixels replaced · taken: (h, w) uint8, 255 where they were replaced.
     So no source pixel of any hidden region, this face's or a neighbour's, can be in it.
+    landmarks: (68, 2) of the source, whose face is hidden · shape: (68, 2) of the face to paint, which alone is drawn
+    and is hidden too; both in the photo.
     """
-    points = apply(transform, landmarks)
-    distance = distance_outside(face_polygon(points), (CROP, CROP))
+    points = apply(transform, shape)
+    distance = distance_outside(face_polygon(apply(transform, landmarks)), (CROP, CROP))
+    distance = np.minimum(distance, distance_outside(face_polygon(points), (CROP, CROP)))
     hidden = hidden_from_generator(distance) | (warp(taken, transform, pad=0) > 0)
     inside = warp(np.full(canvas.shape[:2], 255, np.uint8), transform, pad=0) >= 255
     return Crop(warp(canvas, transform), draw(points), hidden, ~inside, control)
 
 
 class Painter:
-    """The generator, loaded once. batch: crops a forward pass on a GPU.
+    """The generator and the shapes of its identities (None where it has none), loaded once.
+
+    batch: crops a forward pass on a GPU.
 
     On a CPU it is one: that is as fast, and the last bits of a face do not depend on who else is in its batch.
     """
@@ -53,6 +62,8 @@ class Painter:
         self.device = pick_device(device)
         self.batch = batch if self.device.type == "cuda" else 1
         self.generator = load_generator(weights, self.device)
+        identities = read_card(weights).identities
+        self.shapes = load_shape_model(store.path(NAME), identities) if identities else None
 
     @torch.inference_mode()
     def __call__(self, crops: Sequence[Crop]) -> list[Pixels]:

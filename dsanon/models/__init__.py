@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-ModelKind = Literal["detector", "landmarks", "recogniser", "generator", "backbone"]
+ModelKind = Literal["detector", "landmarks", "recogniser", "generator", "shape", "backbone"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,15 @@ class GeneratorConfig:
     """Everything needed to rebuild the network; stored beside its weights.
 
     identities: length of the control vector · widths: channels at 128, 64, 32, 16 and 8 pixels
-    embedding: length of the identity code
+    embedding: length of the identity code · architecture: see :mod:`dsanon.models.architectures`; the others
+    take their widths from their papers
     """
 
     identities: int
     widths: tuple[int, ...] = (32, 64, 128, 256, 256)
     embedding: int = 256
     size: int = 128
+    architecture: str = "ciagan"
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for a file's metadata."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from dsanon.durable import aside, read_json, write_json
 from dsanon.errors import ReleaseError, WeightsError
-from dsanon.models import GENERATORS, MODELS, Model
+from dsanon.models import GENERATORS, MODELS, Model, ModelKind
 
 __all__ = ["MODELS", "Model", "add", "describe", "folder", "metadata", "path", "sha256"]
 
@@ -169,7 +169,7 @@ def _packaged(model: Model) -> Path:
 
 
 def _shipped(name: str) -> Path:
-    """Shipped generators; the digest beside the file guards against damage, and the wheel's own against more."""
+    """What ships in dsanon/weights; the digest beside the file guards against damage, the wheel's own against more."""
     if name not in _generators():
         others = sorted(f.name for f in SHIPPED.glob(f"{name}.*")) if re.fullmatch(r"[\w.-]+", name) else []
         refused = f" ({', '.join(others)} is refused: only {TENSORS} is loaded)" if others else ""
@@ -184,7 +184,7 @@ def _shipped(name: str) -> Path:
 
 
 def _generators() -> list[str]:
-    """Names of the generators, shipped and registered."""
+    """Names of the generators and shape models, shipped and registered."""
     shipped = {file.stem for file in SHIPPED.glob(f"*{TENSORS}")}
     return sorted((shipped | set(_registered())) - set(MODELS))
 
@@ -194,7 +194,8 @@ def _generator(name: str, file: Path, source: str) -> Model:
     said, unstated = metadata(file), Model(name, "generator", "not stated", "not stated")
     known = GENERATORS.get(name, unstated) if source == "shipped" else unstated
     licence, origin = said.get("licence", known.licence), said.get("origin", known.origin)
-    return Model(name, "generator", licence, origin, terms=said.get("terms", known.terms))
+    kind: ModelKind = "shape" if said.get("kind") == "shape" else "generator"
+    return Model(name, kind, licence, origin, terms=said.get("terms", known.terms))
 
 
 def _registered() -> dict[str, Any]:

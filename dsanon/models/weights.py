@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from dsanon.errors import WeightsError
-from dsanon.models.generator import Generator, GeneratorConfig, channels_last
+from dsanon.models.architectures import AnyGenerator, build
+from dsanon.models.generator import GeneratorConfig, channels_last
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def read_card(path: Path) -> GeneratorCard:
             raise KeyError("kind")
         config = metadata["config"]
         return GeneratorCard(
-            GeneratorConfig(config["identities"], tuple(config["widths"]), config["embedding"], config["size"]),
+            GeneratorConfig(**config | {"widths": tuple(config["widths"])}),
             tuple(metadata["identities"]),
             int(metadata["steps"]),
             str(metadata["recipe"]),
@@ -46,11 +47,11 @@ def read_card(path: Path) -> GeneratorCard:
         ) from error
 
 
-def load_generator(path: Path, device: torch.device) -> Generator:
+def load_generator(path: Path, device: torch.device) -> AnyGenerator:
     """The generator in float32, ready for inference. Raises WeightsError."""
     from safetensors.torch import load_file
 
-    generator = Generator(read_card(path).config)
+    generator = build(read_card(path).config)
     try:
         generator.load_state_dict({name: t.float() for name, t in load_file(path).items()})
     except Exception as error:

@@ -12,7 +12,7 @@ from dsanon.boxes import clip
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.sequences import frames_of, publish_seqinfo, sentences, sequence_names, stated_size
+from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names, stated_size
 from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
 
 # pedestrian, person on vehicle, static person, distractor (statues, but people half hidden, too), reflection
@@ -101,6 +101,7 @@ class MotSource(StillSource):
         if (self.root / folder / _DET).is_file():
             for _ in self._rows(folder, _DET):  # a bad row is told now, not when the release is done
                 pass
+        rate = frame_rate(self.root / folder / "seqinfo.ini")
         for frame, file in frames.items():
             yield Sample(
                 printable(file),
@@ -109,6 +110,7 @@ class MotSource(StillSource):
                 sequence=sequence,
                 size=size,
                 problem=link_problem(self.root, file),
+                time=frame / rate,
             )
 
     def _rows(self, folder: str, name: str) -> Iterator[_Row]:

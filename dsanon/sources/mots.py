@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Person, Rle, Sample
-from dsanon.sources.sequences import frames_of, publish_seqinfo, sentences, sequence_names
+from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names
 from dsanon.sources.silhouettes import box_of, from_counts, from_mask, to_mask
 from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
 
@@ -160,6 +160,7 @@ class MotsSource(StillSource):
                     for instance in np.unique(mask).tolist()
                     for person in _people(instance, instance // 1000, from_mask(mask == instance), sequence.name)
                 ]
+        rate = frame_rate(self.root / sequence.folder / "seqinfo.ini")
         for number, file in sequence.frames.items():
             yield Sample(
                 printable(file),
@@ -168,6 +169,7 @@ class MotsSource(StillSource):
                 sequence=sequence.name,
                 size=sizes.get(number),
                 problem=link_problem(self.root, file),
+                time=number / rate,
             )
 
     def _rows(self, sequence: _Sequence) -> list[_Row]:

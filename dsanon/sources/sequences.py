@@ -57,6 +57,17 @@ def stated_size(path: Path) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
+def frame_rate(path: Path) -> float:
+    """Frames per second that seqinfo.ini states, 30 where it does not, as MOT17's cameras mostly have."""
+    try:
+        rate = float(read_seqinfo(path).get("frameRate", 30))
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 10_000:
+        raise SourceError(f"{path.parent.name}/{path.name} states no usable frameRate: correct or remove the line")
+    return rate
+
+
 def publish_seqinfo(root: Path, data: Path, folder: str, frames: Mapping[int, str]) -> bool:
     """Write seqinfo.ini with the length that the release has; whether the source stated another.
 

@@ -125,8 +125,15 @@ class VideoSource:
         digits = max(6, len(str(len(clip.times) - 1)))
         size = (clip.width, clip.height)
         return [
-            Sample(f"{name}#{frame:0{digits}d}", file, frame=frame, sequence=name, size=size)
-            for frame in range(len(clip.times))
+            Sample(
+                f"{name}#{frame:0{digits}d}",
+                file,
+                frame=frame,
+                sequence=name,
+                size=size,
+                time=float((time - clip.times[0]) * clip.time_base),
+            )
+            for frame, time in enumerate(clip.times)
         ]
 
     def _probe(self, file: str) -> Clip:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dsanon.errors import SourceError
-from dsanon.sources.sequences import frames_of, publish_seqinfo, read_seqinfo, sequence_names, stated_size
+from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, read_seqinfo, sequence_names, stated_size
 
 
 def test_frames() -> None:
@@ -33,11 +33,13 @@ def test_seqinfo(tmp_path: Path) -> None:
     path = tmp_path / "in" / "S" / "seqinfo.ini"
     assert read_seqinfo(path) == {}
     assert stated_size(path) is None
+    assert frame_rate(path) == 30  # as most have
     assert not publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x"})
     path.write_text(
         "[Sequence]\nname=S\nimDir=img1\nframeRate=30\nseqLength=600\nimWidth=64\nimHeight=48\nimExt=.jpg\nowner=Aaron\n"
     )
     assert stated_size(path) == (64, 48)
+    assert frame_rate(path) == 30
     assert publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x", 2: "y"})
     released = tmp_path / "out" / "S" / "seqinfo.ini"
     assert released.read_text() == path.read_text().replace("600", "2").replace("owner=Aaron\n", "")
@@ -51,3 +53,9 @@ def test_seqinfo(tmp_path: Path) -> None:
     path.write_text("[Sequence]\nimWidth=-3\nimHeight=4\n")
     with pytest.raises(SourceError, match="states -3 x 4"):
         stated_size(path)
+    path.write_text("[Sequence]\nframeRate=12.5\n")
+    assert frame_rate(path) == 12.5
+    for rate in ("0", "nan", "fast", "-25"):
+        path.write_text(f"[Sequence]\nframeRate={rate}\n")
+        with pytest.raises(SourceError, match="frameRate"):
+            frame_rate(path)

@@ -30,6 +30,7 @@ def test_frames_are_samples_in_presentation_order(tmp_path: Path) -> None:
     last = samples[-1]
     assert (last.id, last.file, last.frame, last.sequence) == ("b/clip.mp4#000010", "b/clip.mp4", 10, "b/clip.mp4")
     assert last.size == (64, 48)
+    assert (samples[-11].time, last.time) == (0, 10 / 25)
     assert not last.people
     assert not last.someone
     photos = list(VideoSource(tmp_path).read(samples[-11:]))

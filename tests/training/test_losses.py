@@ -82,3 +82,41 @@ def test_the_mirror_is_its_own_inverse() -> None:
 
     assert sorted(MIRROR) == list(range(68))
     assert (MIRROR[MIRROR] == range(68)).all()
+
+
+def test_gan_by_hand() -> None:
+    even = torch.zeros(3)
+    assert losses.gan_discriminator(even, even).item() == pytest.approx(math.log(2))
+    assert losses.gan_generator(even).item() == pytest.approx(math.log(2))
+    sure = torch.tensor([2.0])  # σ(2) = 0.8808
+    assert losses.gan_discriminator(sure, sure).item() == pytest.approx(
+        -0.5 * (math.log(0.880797) + math.log(1 - 0.880797)), abs=1e-5
+    )
+    assert losses.gan_generator(-sure).item() == pytest.approx(-math.log(1 - 0.880797), abs=1e-5)
+
+
+def test_cycle_consistency_by_hand() -> None:
+    assert losses.cycle_consistency(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 0.0])).item() == 0.75
+
+
+def test_proxy_nca_by_hand() -> None:
+    proxies = 5 * torch.eye(3)  # their length does not count
+    # on its proxy: d = 0, the two others at d = 2: 0 + log(2 e^-2)
+    assert losses.proxy_nca(torch.tensor([[3.0, 0, 0]]), proxies, torch.tensor([0])).item() == pytest.approx(
+        math.log(2) - 2
+    )
+    # on another's: d = 2, the others at 0 and 2: 2 + log(1 + e^-2)
+    assert losses.proxy_nca(torch.tensor([[0.0, 1, 0]]), proxies, torch.tensor([0])).item() == pytest.approx(
+        2 + math.log(1 + math.exp(-2)), abs=1e-6
+    )
+
+
+def test_contrastive_by_hand() -> None:
+    a, b = torch.tensor([[0.0, 0], [0, 0], [0, 0]]), torch.tensor([[3.0, 4], [0, 1], [6, 8]])
+    same = torch.tensor([True, False, False])
+    # ½ 25, ½ (3 - 1)², nothing beyond the margin
+    assert losses.contrastive(a, b, same, 3.0).item() == pytest.approx((12.5 + 2.0 + 0) / 3)
+    x = torch.zeros(1, 2, requires_grad=True)
+    losses.contrastive(x, torch.zeros(1, 2), torch.tensor([False]), 3.0).backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()

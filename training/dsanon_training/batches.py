@@ -1,20 +1,25 @@
-"""Batches: a pure function of recipe and step, so that resuming needs no state of a random generator."""
+"""Batches: a pure function of recipe, step and rank, so that resuming needs no state of a random generator."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from dsanon.align import CROP, PAD, Floats, apply
 from dsanon.landmarks import blend_weight, distance_outside, draw, face_polygon, hidden_from_generator
-from dsanon_training.crops import CANVAS, Crops
+from dsanon_training.crops import CANVAS, Crops, open_crops
+from dsanon_training.engine import Engine, cores
 from dsanon_training.recipe import Recipe
 
 # dlib's points after a mirror
@@ -33,7 +38,8 @@ class Batch:
 
     real (n, 3, s, s) in [-1, 1] · drawn (n, 3, s, s) in [0, 1] · hidden, padding (n, 1, s, s) in {0, 1}
     weight (n, 1, s, s): share of the painted pixel · control (n, identities) · own (n,) bool: the target is
-    the source itself · points (n, 68, 2) in crop pixels
+    the source itself · points (n, 68, 2) in crop pixels · partners (n, 2, 3, s, s): two photos of the target's,
+    where the family asks for them, else (n, 0, 3, s, s)
     """
 
     real: Tensor
@@ -44,6 +50,23 @@ class Batch:
     control: Tensor
     own: Tensor
     points: Floats
+    partners: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """On ``device``, photos and landmark images in channels-last memory."""
+        there = self._each(lambda t: t.to(device, non_blocking=True))
+        last = torch.channels_last
+        real, drawn = (t.contiguous(memory_format=last) for t in (there.real, there.drawn))
+        return replace(there, real=real, drawn=drawn)
+
+    def pin_memory(self) -> Batch:
+        """In memory that a GPU can fetch while it computes."""
+        return self._each(lambda t: t.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()}
+        return Batch(**moved)
 
 
 class People:
@@ -61,21 +84,28 @@ class People:
         self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
         self.training = np.flatnonzero(~held)
         self.unseen = np.flatnonzero(held)
+        ordered = np.argsort(self.identity, kind="stable")
+        ends = np.searchsorted(self.identity[ordered], np.arange(len(self.identities) + 1))
+        self.photos = [ordered[a:b] for a, b in pairwise(ends)]  # the crops of each identity
 
 
-def plain(crops: Crops, indices: np.ndarray, control: Tensor) -> Batch:
-    """Samples as they are, for looking at."""
+def plain(crops: Crops, indices: np.ndarray) -> Batch:
+    """Samples as they are, for looking at; without targets."""
     identity = np.array([[1.0, 0, -(CANVAS - CROP) / 2], [0, 1, -(CANVAS - CROP) / 2]])
     samples = [_sample(crops, int(i), identity, False) for i in indices]
+    control = torch.zeros(len(indices), 0)
     return _stack(samples, [[s[1]] for s in samples], control, np.zeros(len(indices), bool))
 
 
-def batch(crops: Crops, people: People, recipe: Recipe, step: int, rank: int = 0) -> Batch:
-    """The samples of ``step``: augmented crops and their target control vectors."""
+def batch(
+    crops: Crops, people: People, recipe: Recipe, step: int, rank: int = 0, ranks: int = 1, partners: bool = False
+) -> Batch:
+    """The samples that process ``rank`` of ``ranks`` has in ``step``: augmented crops and their targets."""
     rng = np.random.default_rng([recipe.seed, step, rank])
-    chosen = rng.choice(people.training, recipe.batch, replace=False)
-    control = torch.zeros(recipe.batch, len(people.identities))
-    own = np.zeros(recipe.batch, bool)
+    size = recipe.batch // ranks
+    chosen = rng.choice(people.training, size, replace=False)
+    control = torch.zeros(size, len(people.identities))
+    own = np.zeros(size, bool)
     samples = []
     for row, index in enumerate(chosen):
         me = int(people.identity[index])
@@ -89,7 +119,25 @@ def batch(crops: Crops, people: People, recipe: Recipe, step: int, rank: int = 0
             control[row, others[1]] += 1 - share
         samples.append(_disturb(_sample(crops, int(index), _transform(rng), bool(rng.random() < 0.5)), rng))
     outlines = [[s[1], _reshaped(s[1], rng)] if rng.random() < recipe.spread_share else [s[1]] for s in samples]
-    return _stack(samples, outlines, control, own)
+    made = _stack(samples, outlines, control, own)
+    if not partners:
+        return made
+    rng = np.random.default_rng([recipe.seed, step, rank, 11])
+    return replace(made, partners=_partners(crops, people, control.argmax(1).tolist(), chosen, rng))
+
+
+def _partners(
+    crops: Crops, people: People, targets: list[int], sources: np.ndarray, rng: np.random.Generator
+) -> Tensor:
+    """Two photos of each target (of whom a mix holds more), neither the source's where there are others."""
+    out = []
+    for target, source in zip(targets, sources, strict=True):
+        photos = people.photos[target]
+        others = photos[photos != source]
+        two = rng.choice(others if len(others) else photos, 2, replace=len(others) < 2)
+        pair = [_sample(crops, int(i), _transform(rng), bool(rng.random() < 0.5))[0] for i in two]
+        out.append(np.stack(pair))
+    return torch.from_numpy(np.stack(out)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
 _Sample = tuple[np.ndarray, Floats, np.ndarray, np.ndarray]  # pixels, points, padding, further hidden pixels
@@ -104,9 +152,7 @@ def _transform(rng: np.random.Generator) -> np.ndarray:
 
 
 def _sample(crops: Crops, index: int, transform: np.ndarray, mirror: bool) -> _Sample:
-    pixels = cv2.warpAffine(
-        np.asarray(crops.pixels[index]), transform, (CROP, CROP), flags=cv2.INTER_LINEAR, borderValue=[PAD] * 3
-    )
+    pixels = cv2.warpAffine(crops.pixels[index], transform, (CROP, CROP), flags=cv2.INTER_LINEAR, borderValue=[PAD] * 3)
     points = apply(transform, crops.landmarks[index])
     corners = apply(transform, crops.corners[index])
     padding = np.full((CROP, CROP), 1, np.uint8)
@@ -168,16 +214,52 @@ def _stack(samples: list[_Sample], outlines: list[list[Floats]], control: Tensor
         control=control,
         own=torch.from_numpy(own),
         points=np.stack([s[1] for s in samples]),
+        partners=torch.zeros(len(samples), 0, 3, CROP, CROP),
     )
 
 
-def stream(crops: Crops, people: People, recipe: Recipe, start: int) -> Iterator[Batch]:
-    """Batches of the steps from ``start`` on, the next one always under way in a thread."""
+class _Steps(Dataset[Batch]):
+    """The batch of every step, for processes that open the crops themselves."""
+
+    def __init__(self, folder: Path, recipe: Recipe, rank: int, ranks: int, partners: bool) -> None:
+        self.folder, self.recipe = folder, recipe
+        self.place = rank, ranks, partners
+        self._opened: tuple[Crops, People] | None = None
+
+    def __getitem__(self, step: int) -> Batch:
+        if self._opened is None:
+            cv2.setNumThreads(1)
+            crops = open_crops(self.folder)
+            self._opened = crops, People(crops, self.recipe.min_photos)
+        crops, people = self._opened
+        return batch(crops, people, self.recipe, step, *self.place)
+
+
+def stream(crops: Crops, people: People, recipe: Recipe, start: int, engine: Engine, partners: bool) -> Iterator[Batch]:
+    """This process's batches of the steps from ``start`` on, in order, the next ones always under way.
+
+    A thread is enough where the networks run on the same cores; a GPU is fed by processes.
+    """
+    on_gpu = engine.device.type == "cuda"
+    loaders = recipe.loaders if recipe.loaders >= 0 else on_gpu * max(1, min(8, cores() // engine.ranks - 1))
+    place = engine.rank, engine.ranks, partners
+    if loaders:
+        loader = DataLoader(
+            _Steps(crops.folder, recipe, *place),
+            batch_size=None,
+            sampler=range(start, recipe.steps),
+            num_workers=loaders,
+            prefetch_factor=4,
+            pin_memory=on_gpu,
+            multiprocessing_context="spawn",
+        )
+        yield from loader
+        return
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(batch, crops, people, recipe, start)
+        ahead = pool.submit(batch, crops, people, recipe, start, *place)
         for step in range(start, recipe.steps):
             ready = ahead.result()
             if step + 1 < recipe.steps:
-                ahead = pool.submit(batch, crops, people, recipe, step + 1)
+                ahead = pool.submit(batch, crops, people, recipe, step + 1, *place)
             yield ready

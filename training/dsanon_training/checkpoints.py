@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dsanon.errors import RecipeError
-from dsanon.models.generator import Generator
 from dsanon.models.weights import load_generator, read_card
+from dsanon_training.recipe import Recipe
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -34,12 +34,17 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def export(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> str:
-    """Half-precision safetensors with JSON metadata, and the file's sha256 beside it; returns the digest."""
+def export(
+    path: Path, weights: dict[str, Tensor], metadata: dict[str, Any], terms: dict[str, str] | None = None
+) -> str:
+    """Half-precision safetensors with JSON metadata, and the file's sha256 beside it; returns the digest.
+
+    terms: licence, origin and terms, for the list of models
+    """
     from safetensors.torch import save as serialise
 
     half = {name: t.detach().to(torch.float16).contiguous() for name, t in weights.items()}
-    data = serialise(half, {"dsanon": json.dumps(metadata, sort_keys=True)})
+    data = serialise(half, {"dsanon": json.dumps(metadata, sort_keys=True), **(terms or {})})
     digest = hashlib.sha256(data).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".partial")
@@ -55,7 +60,24 @@ def own_state(critic: nn.Module) -> dict[str, Tensor]:
     return {f"{type(critic).__name__}.{name}": value for name, value in kept.items()}
 
 
-def start_from(path: Path, identities: list[str], generator: Generator, average: Generator, *critics: nn.Module) -> int:
+def resume(path: Path, recipe: Recipe, identities: list[str], parts: dict[str, Any]) -> tuple[int, int]:
+    """Take a checkpoint's state into ``parts``; the step to go on with, and the steps behind the run's start.
+
+    Raises RecipeError where people, networks or the recipe's family are others.
+    """
+    state = load(path)
+    if state["identities"] != identities:
+        raise RecipeError(f"{path} was trained on other people: name another folder with --out")
+    for key in ("family", "network", "guide", "widths", "embedding"):
+        theirs = state["recipe"].get(key, getattr(Recipe(), key))
+        if tuple(theirs) != tuple(getattr(recipe, key)) if key == "widths" else theirs != getattr(recipe, key):
+            raise RecipeError(f"{path} was trained with {key} = {theirs}: resume with the same, or name another --out")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"], state["before"]
+
+
+def start_from(path: Path, identities: list[str], parts: dict[str, Any], critics: tuple[nn.Module, ...]) -> int:
     """Take over a shipped generator, and its critics where ``<name>.critics.safetensors`` lies beside it.
 
     identities: hashes of this run's people; those whom the file does not know keep their random codes.
@@ -67,11 +89,11 @@ def start_from(path: Path, identities: list[str], generator: Generator, average:
     theirs = load_generator(path, torch.device("cpu")).state_dict()
     rows = {hashed: number for number, hashed in enumerate(card.identities)}
     known = [(mine, rows[hashed]) for mine, hashed in enumerate(identities) if hashed in rows]
-    codes = generator.identity.weight.detach().clone()
-    if known:
+    codes = parts["generator"].state_dict()["identity.weight"].detach().clone()
+    if known and "identity.weight" in theirs:
         mine, other = (list(numbers) for numbers in zip(*known, strict=True))
-        codes[:, mine] = theirs["identity.weight"][:, other]
-    for network in (generator, average):
+        codes[:, mine] = theirs["identity.weight"][:, other].to(codes.device)
+    for network in (parts["generator"], parts["average"]):
         try:
             network.load_state_dict(theirs | {"identity.weight": codes})
         except RuntimeError as error:

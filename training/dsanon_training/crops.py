@@ -1,15 +1,15 @@
 """Prepared crops: every training face aligned once, kept in memory-mapped shards that any recipe reads.
 
 A crop is larger than the network's input by ``MARGIN`` on each side, so that augmentation has something to
-shift into. Nothing is decoded or detected twice: the cache is keyed by what went into it.
+shift into. Nothing is decoded or detected twice: the cache is keyed by what went into it, and made a shard at a
+time, so that a kill costs one shard.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,19 +25,36 @@ from dsanon_training.exclusions import celeba_partition, check_training_set, lfw
 MARGIN = 24
 CANVAS = CROP + 2 * MARGIN
 VERSION = 1  # raise it when the pixels or the selection change
+_SHARD = 4096  # photos a shard: up to 380 MB of pixels
 _LARGEST_ZOOM = 3.0  # sources smaller than a third of the crop are left out
+
+
+class Pixels:
+    """(n, 176, 176, 3) uint8 over several memory-mapped files, in their order."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._shards = [np.load(file, mmap_mode="r") for file in files]
+        self._ends = np.cumsum([len(shard) for shard in self._shards])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        return np.asarray(self._shards[shard][index - int(self._ends[shard])])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
-    """Aligned faces.
+    """Aligned faces, of the cache in ``folder``.
 
     pixels: (n, 176, 176, 3) uint8, memory-mapped · landmarks: (n, 68, 2) in canvas pixels
     corners: (n, 4, 2), the photo's corners in canvas pixels · labels: ``dataset/subject`` of each
     held_out: (n,) bool, people that may only be looked at
     """
 
-    pixels: npt.NDArray[np.uint8]
+    folder: Path
+    pixels: Pixels
     landmarks: Floats
     corners: Floats
     labels: list[str]
@@ -75,7 +92,10 @@ def _photos(data: Path) -> Iterator[_Photo]:
                 yield _Photo(str(data / "lfw" / sample.file), f"lfw/{name}", False, ())
 
 
-def _face(photo: _Photo) -> tuple[npt.NDArray[np.uint8], Floats, Floats] | None:
+_Face = tuple[npt.NDArray[np.uint8], Floats, Floats]  # pixels, landmarks, corners
+
+
+def _face(photo: _Photo) -> _Face | None:
     """The aligned face of a photo's named person: the one nearest to the annotation, or to the centre."""
     from dsanon.detectors.hog import Hog
     from dsanon.images import decode
@@ -113,11 +133,24 @@ def _face(photo: _Photo) -> tuple[npt.NDArray[np.uint8], Floats, Floats] | None:
 _TOOLS: list[Any] = []  # detectors and landmarks, opened once in each process
 
 
-def prepare(data: Path, cache: Path, workers: int, show: Any = None) -> Crops:
-    """Crops of ``data`` (a folder with celeba/ and lfw/, either may be missing), made once, then mapped.
+def open_crops(folder: Path) -> Crops:
+    """The crops of a cache that :func:`prepare` made."""
+    index = json.loads((folder / "index.json").read_text())
+    return Crops(
+        folder,
+        Pixels([folder / name for name in index.get("shards", ["pixels.npy"])]),
+        np.load(folder / "landmarks.npy"),
+        np.load(folder / "corners.npy"),
+        index["labels"],
+        np.array(index["held_out"]),
+    )
 
-    show: called with (done, total) while crops are made. Raises RecipeError for a folder without faces,
-    and if a held-out person is among those who train.
+
+def prepare(data: Path, cache: Path, workers: int, show: Callable[[int, int], None] | None = None) -> Path:
+    """The folder in ``cache`` with the crops of ``data`` (which holds celeba/ and lfw/, either may be missing).
+
+    Made once, the same for any number of workers. show: called with (done, total) while crops are made.
+    Raises RecipeError for a folder without faces, and if a held-out person is among those who train.
     """
     photos = sorted(_photos(data), key=lambda p: (p.label, p.path))
     if not photos:
@@ -126,38 +159,51 @@ def prepare(data: Path, cache: Path, workers: int, show: Any = None) -> Crops:
     folder = cache / f"crops-{hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12]}"
     if not (folder / "index.json").is_file():
         _make(photos, folder, workers, show)
-    index = json.loads((folder / "index.json").read_text())
-    crops = Crops(
-        np.load(folder / "pixels.npy", mmap_mode="r"),
-        np.load(folder / "landmarks.npy"),
-        np.load(folder / "corners.npy"),
-        index["labels"],
-        np.array(index["held_out"]),
-    )
+    crops = open_crops(folder)
     training = [label for label, held in zip(crops.labels, crops.held_out, strict=True) if not held]
     lfw = lfw_evaluation_people(data / "lfw") if (data / "lfw").is_dir() else frozenset()
     celeba = frozenset(p.label[7:] for p in photos if p.held_out and p.label.startswith("celeba/"))
     check_training_set(training, lfw, celeba)
-    return crops
+    return folder
 
 
-def _make(photos: list[_Photo], folder: Path, workers: int, show: Any) -> None:
-    aside = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    found: list[tuple[_Photo, Floats, Floats]] = []
-    pixels = np.lib.format.open_memmap(aside / "all.npy", "w+", np.uint8, (len(photos), CANVAS, CANVAS, 3))
+def _make(photos: list[_Photo], folder: Path, workers: int, show: Callable[[int, int], None] | None) -> None:
+    """A shard for every ``_SHARD`` photos, without those whose face was not found; whole ones are kept after a kill."""
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    names = []
     with ProcessPoolExecutor(workers) as pool:
-        for done, (photo, face) in enumerate(zip(photos, pool.map(_face, photos, chunksize=16), strict=True)):
-            if face is not None:
-                pixels[len(found)] = face[0]
-                found.append((photo, face[1], face[2]))
-            if show:
-                show(done + 1, len(photos))
-    np.save(aside / "pixels.npy", pixels[: len(found)])
-    (aside / "all.npy").unlink()
-    np.save(aside / "landmarks.npy", np.stack([f[1] for f in found]))
-    np.save(aside / "corners.npy", np.stack([f[2] for f in found]))
-    index = {"labels": [f[0].label for f in found], "held_out": [f[0].held_out for f in found], "photos": len(photos)}
-    (aside / "index.json").write_text(json.dumps(index))
-    aside.rename(folder)
+        for number, start in enumerate(range(0, len(photos), _SHARD)):
+            piece = photos[start : start + _SHARD]
+            if not (partial / f"points-{number:05d}.npz").is_file():
+                faces = []
+                for done, face in enumerate(pool.map(_face, piece, chunksize=16), start=start + 1):
+                    faces.append(face)
+                    if show:
+                        show(done, len(photos))
+                _write_shard(partial, number, faces)
+            names.append(f"pixels-{number:05d}.npy")
+    points = [np.load(partial / f"points-{number:05d}.npz") for number in range(len(names))]
+    found = [photo for photo, there in zip(photos, np.concatenate([p["found"] for p in points]), strict=True) if there]
+    if not found:
+        raise RecipeError(f"no face was found in any of {len(photos)} photos: there is nothing to train on")
+    np.save(partial / "landmarks.npy", np.concatenate([p["landmarks"] for p in points]))
+    np.save(partial / "corners.npy", np.concatenate([p["corners"] for p in points]))
+    index = {"labels": [p.label for p in found], "held_out": [p.held_out for p in found], "photos": len(photos)}
+    (partial / "index.json").write_text(json.dumps(index | {"shards": names}))
+    partial.rename(folder)
+
+
+def _write_shard(folder: Path, number: int, faces: Sequence[_Face | None]) -> None:
+    """Pixels, then the points, whose file marks the shard as whole. found: for every photo, whether it has a face."""
+    good = [face for face in faces if face is not None]
+    pixels = np.stack([f[0] for f in good]) if good else np.zeros((0, CANVAS, CANVAS, 3), np.uint8)
+    np.save(folder / f"pixels-{number:05d}.npy", pixels)
+    aside = folder / "points.partial.npz"
+    np.savez(
+        aside,
+        landmarks=np.stack([f[1] for f in good]) if good else np.zeros((0, 68, 2), np.float32),
+        corners=np.stack([f[2] for f in good]) if good else np.zeros((0, 4, 2), np.float32),
+        found=np.array([face is not None for face in faces]),
+    )
+    aside.rename(folder / f"points-{number:05d}.npz")

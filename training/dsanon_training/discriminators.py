@@ -1,12 +1,15 @@
-"""Two critics: one looks at pixels and landmarks, one at frozen ImageNet features of the whole face."""
+"""The critics. Ours are two: one looks at pixels and landmarks, one at frozen ImageNet features of the whole face."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from dsanon.models.encoder_decoder import ResidualDown
 from dsanon_training.backbones import MobileNetV2Features
 
 
@@ -77,3 +80,38 @@ class ProjectedDiscriminator(nn.Module):
     def judge(self, mixed: list[Tensor]) -> list[Tensor]:
         """The learnt part: a map of scores for each stride."""
         return [head(x).flatten(1) for head, x in zip(self.heads, mixed, strict=True)]
+
+
+class ResidualCritic(nn.Module):
+    """The critic of CIAGAN's authors: image and landmark image through residual blocks to one score."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.downs = nn.ModuleList(ResidualDown(a, b) for a, b in pairwise((6, 64, 128, 256, 512, 512)))
+        self.whole = nn.Sequential(nn.Linear(512 * 4 * 4, 1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1))
+
+    def forward(self, pixels: Tensor, landmarks: Tensor) -> list[Tensor]:
+        """pixels (n, 3, 128, 128) in [-1, 1], landmarks (n, 3, 128, 128) in [0, 1] → [(n, 1)]."""
+        x = torch.cat([(pixels + 1) / 2, landmarks], dim=1)  # the blocks begin with a ReLU
+        for down in self.downs:
+            x = down(x)
+        return [self.whole(F.relu(x).flatten(1))]
+
+
+class PatchCritic(nn.Module):
+    """A score for every patch of 70 × 70 pixels (Isola et al. 2017), for pix2pix and CycleGAN."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        table = ((inputs, 64, 2), (64, 128, 2), (128, 256, 2), (256, 512, 1), (512, 1, 1))
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride, 1) for a, b, stride in table)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, 128, 128) → (n, 1, 14, 14)."""
+        for level, layer in enumerate(self.layers):
+            x = layer(x)
+            if 0 < level < len(self.layers) - 1:
+                x = F.instance_norm(x)
+            if level < len(self.layers) - 1:
+                x = F.leaky_relu(x, 0.2)
+        return x

@@ -52,3 +52,41 @@ def away_from_source(embeddings: Tensor, sources: Tensor, items: Tensor, margin:
     if not bool(items.any()):
         return embeddings.new_zeros(())
     return F.relu((embeddings[items] * sources[items]).sum(1) - margin).mean()
+
+
+def gan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """-½ E log σ(D(x)) - ½ E log(1 - σ(D(G(z)))) (Goodfellow et al. 2014; equation 1 of pix2pix)."""
+    return 0.5 * (F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean())
+
+
+def gan_generator(fake: Tensor) -> Tensor:
+    """-E log σ(D(G(z))), the form that does not saturate (section 3.3 of pix2pix)."""
+    return F.softplus(-fake.float()).mean()
+
+
+def cycle_consistency(back: Tensor, start: Tensor) -> Tensor:
+    """E|F(G(x)) - x| (Zhu et al. 2017, equation 2)."""
+    return (back.float() - start.float()).abs().mean()
+
+
+def proxy_nca(embeddings: Tensor, proxies: Tensor, identity: Tensor) -> Tensor:
+    """-E log exp(-d(e, p_y)) / Σ_{z ≠ y} exp(-d(e, p_z)), d the squared distance of unit vectors.
+
+    Movshovitz-Attias et al. 2017, equation 4. embeddings (n, d), proxies (identities, d) of any length,
+    identity (n,) in [0, identities).
+    """
+    e, p = F.normalize(embeddings.float(), dim=1), F.normalize(proxies.float(), dim=1)
+    distance = 2 - 2 * e @ p.T
+    mine = F.one_hot(identity, len(p)).bool()
+    others = distance.masked_fill(mine, torch.inf)
+    return (distance[mine] + torch.logsumexp(-others, dim=1)).mean()
+
+
+def contrastive(a: Tensor, b: Tensor, same: Tensor, margin: float) -> Tensor:
+    """E ½ y d² + ½ (1 - y) max(0, margin - d)², d = |a - b| (Hadsell et al. 2006, equation 4).
+
+    a, b (n, d) · same (n,) bool: y, whether both show one person
+    """
+    squared = (a.float() - b.float()).square().sum(1)
+    far = F.relu(margin - (squared + 1e-12).sqrt()).square()  # the root has no slope at 0
+    return 0.5 * torch.where(same, squared, far).mean()

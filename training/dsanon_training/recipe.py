@@ -2,81 +2,96 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dsanon.errors import RecipeError
+
+T = TypeVar("T")
+
+
+def _key(default: T, about: str) -> T:
+    """A recipe's key with what it means; docs/training.md shows all of them as a table."""
+    return field(default=default, metadata={"about": about})
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Every key a recipe may set.
+    """Every key that a recipe may set, with its default and its meaning."""
 
-    name, about: what it is called and what it is for
-    steps: generator steps · batch: samples a step · seed: of sampling, augmentation and initial weights
-    init: a generator file to start from, with its critics beside it; '' starts from random weights
-    min_photos: people with at least so many training photos become identities of the control vector
-    widths, embedding: of the generator (see GeneratorConfig)
-    learning_rate, beta1, beta2: Adam, for both networks · warmup: steps until the full rate
-    decay_from: share of the steps after which the rate falls linearly to a tenth
-    ema: decay of the generator's moving average, which is what is shipped
-    own_share: share of the samples whose target is the source's own identity (their pixels are known)
-    mix_share: share of the other samples whose target is a mix of two identities
-    spread_share: share of the samples that hide more than the face's outline, as a face of another shape needs
-    l1, ring, matching, perceptual: weights of the reconstruction losses (own pixels, visible ring around the
-    region, features of the pixel critic, frozen ImageNet features)
-    pixel, projected: weights of the two critics
-    identity, away: final weights of the teacher's two losses · away_margin: cosine below which ``away`` is 0
-    teacher_from, teacher_full: steps at which the teacher begins and has its full weight
-    views: augmented crops that the teacher is shown of each face
-    precision: bf16, fp32 or auto (bf16 where this machine is faster with it)
-    grid_every, save_every: steps between grids of unseen people, and between checkpoints
-    """
-
-    name: str = "unnamed"
-    about: str = ""
-    steps: int = 12000
-    batch: int = 16
-    seed: int = 0
-    init: str = ""
-    min_photos: int = 4
-    widths: tuple[int, ...] = (32, 64, 128, 256, 256)
-    embedding: int = 256
-    learning_rate: float = 2e-4
-    beta1: float = 0.5
-    beta2: float = 0.99
-    warmup: int = 50
-    decay_from: float = 0.7
-    ema: float = 0.998
-    own_share: float = 0.5
-    mix_share: float = 0.2
-    spread_share: float = 0.5
-    l1: float = 6.0
-    ring: float = 6.0
-    matching: float = 3.0
-    perceptual: float = 3.0
-    pixel: float = 1.0
-    projected: float = 1.0
-    identity: float = 0.3
-    away: float = 2.0
-    away_margin: float = 0.05
-    teacher_from: int = 500
-    teacher_full: int = 3000
-    views: int = 2
-    precision: str = "auto"
-    grid_every: int = 250
-    save_every: int = 100
+    name: str = _key("unnamed", "what it is called, and the name of its files")
+    about: str = _key("", "what it is for")
+    family: str = _key("ciagan", "ciagan, siamese, pix2pix or cyclegan: the networks, and what a step does with them")
+    network: str = _key("paper", "family siamese: its generator, paper, reference or faces (which sees the source)")
+    guide: str = _key("siamese", "family siamese: who judges the identity, siamese or classifier")
+    joint: bool = _key(True, "family siamese: the guide goes on learning from painted faces, not from real ones alone")
+    steps: int = _key(12000, "training steps in all, those of `pretrain` among them")
+    pretrain: int = _key(0, "family siamese: first steps, in which the guide alone learns from real photos (Proxy-NCA)")
+    batch: int = _key(16, "samples a step, of all processes together")
+    seed: int = _key(0, "of sampling, augmentation and initial weights")
+    init: str = _key("", "family ciagan: a generator file to start from, with its critics beside it")
+    min_photos: int = _key(4, "people with at least so many training photos become identities of the control vector")
+    widths: tuple[int, ...] = _key((32, 64, 128, 256, 256), "family ciagan: channels at 128, 64, 32, 16 and 8 pixels")
+    embedding: int = _key(256, "family ciagan: length of the identity code")
+    learning_rate: float = _key(2e-4, "of Adam, for all networks")
+    beta1: float = _key(0.5, "of Adam")
+    beta2: float = _key(0.99, "of Adam")
+    warmup: int = _key(50, "steps until the full learning rate")
+    decay_from: float = _key(0.7, "share of the steps after which the rate falls linearly to a tenth; 1: it never does")
+    ema: float = _key(0.998, "decay of the generator's moving average, which is what ships; 0: the generator itself")
+    generator_every: int = _key(1, "the generator learns in every so many-th step")
+    critic_every: int = _key(1, "the critics learn in every so many-th step")
+    own_share: float = _key(
+        0.5, "share of the samples whose target is the source's own identity, whose pixels are known"
+    )
+    mix_share: float = _key(0.2, "share of the other samples whose target is a mix of two identities")
+    spread_share: float = _key(0.5, "share of the samples that hide more than the outline, as another face shape needs")
+    l1: float = _key(6.0, "weight of the distance to the source's pixels, where they are known")
+    ring: float = _key(6.0, "weight of the distance to the visible pixels around the region")
+    matching: float = _key(3.0, "weight of the distance between the pixel critic's features")
+    perceptual: float = _key(3.0, "weight of the distance between frozen ImageNet features")
+    pixel: float = _key(1.0, "weight of the critic that sees pixels and landmarks")
+    projected: float = _key(1.0, "weight of the critic that sees frozen ImageNet features")
+    identity: float = _key(0.3, "final weight of the guide: the painted face must be whom the vector names")
+    away: float = _key(2.0, "final weight of the teacher's push away from the source's own face")
+    away_margin: float = _key(0.05, "cosine to the source below which `away` is 0")
+    margin: float = _key(3.0, "family siamese: distance beyond which two people are far enough apart")
+    cycle: float = _key(10.0, "family cyclegan: weight of the way there and back")
+    teacher_from: int = _key(500, "family ciagan: step at which the teacher begins")
+    teacher_full: int = _key(3000, "family ciagan: step from which it has its full weight")
+    views: int = _key(2, "family ciagan: augmented crops that the teacher is shown of each face")
+    precision: str = _key("auto", "bf16, fp16, fp32, or auto: bf16 where this device is good at it, else fp16 on a GPU")
+    compile: bool = _key(False, "compile the generator with torch.compile")
+    loaders: int = _key(-1, "processes that prepare batches; 0: a thread; -1: a thread on a CPU, processes for a GPU")
+    log_every: int = _key(10, "steps between rows of the log")
+    grid_every: int = _key(250, "steps between grids of unseen people")
+    save_every: int = _key(100, "steps between checkpoints")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
 
+FAMILIES = ("ciagan", "siamese", "pix2pix", "cyclegan")
+_CHOICES = {
+    "family": FAMILIES,
+    "network": ("paper", "reference", "faces"),
+    "guide": ("siamese", "classifier"),
+    "precision": ("auto", "bf16", "fp16", "fp32"),
+}
 _SHARES = ("own_share", "mix_share", "spread_share", "decay_from", "ema")
-_POSITIVE = ("steps", "batch", "embedding", "learning_rate", "grid_every", "save_every", "min_photos", "views")
+_POSITIVE = (
+    *("steps", "batch", "embedding", "learning_rate", "min_photos", "views", "warmup", "margin"),
+    *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
+)
+_NOT_NEGATIVE = (
+    *("l1", "ring", "matching", "perceptual", "pixel", "projected", "identity", "away", "cycle"),
+    *("pretrain", "seed", "teacher_from"),
+)
 
 
 def recipe_names() -> list[str]:
@@ -120,22 +135,42 @@ def validate(values: dict[str, Any]) -> Recipe:
         if key not in known:
             raise RecipeError(f"recipe key {key!r} is unknown: known are {', '.join(known)}")
         default = getattr(base, key)
-        if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(v, int) for v in value):
+        if isinstance(default, tuple) and isinstance(value, list) and all(type(v) is int and v > 0 for v in value):
             value = tuple(value)
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not type(default):
-            raise RecipeError(f"recipe key {key}: {value!r} is not of type {type(default).__name__}")
+            raise RecipeError(f"recipe key {key}: {value!r} is not of type {_type(default)}")
         clean[key] = value
     recipe = replace(base, **clean)
+    for key, choices in _CHOICES.items():
+        if getattr(recipe, key) not in choices:
+            raise RecipeError(f"recipe key {key}: {getattr(recipe, key)!r} is none of {', '.join(choices)}")
     for key in _SHARES:
         if not 0 <= getattr(recipe, key) <= 1:
             raise RecipeError(f"recipe key {key}: {getattr(recipe, key)} lies outside 0 … 1")
     for key in _POSITIVE:
-        if getattr(recipe, key) <= 0:
+        if not getattr(recipe, key) > 0:
             raise RecipeError(f"recipe key {key}: {getattr(recipe, key)} must be above 0")
-    if recipe.precision not in ("auto", "bf16", "fp32"):
-        raise RecipeError(f"recipe key precision: {recipe.precision!r} is none of auto, bf16, fp32")
+    for key in _NOT_NEGATIVE:
+        if not getattr(recipe, key) >= 0:
+            raise RecipeError(f"recipe key {key}: {getattr(recipe, key)} must not be below 0")
     if recipe.teacher_full < recipe.teacher_from:
         raise RecipeError(f"teacher_full = {recipe.teacher_full} comes before teacher_from = {recipe.teacher_from}")
+    if recipe.init and recipe.family != "ciagan":
+        raise RecipeError(f"recipe key init: family {recipe.family} takes no file to start from, only ciagan does")
     return recipe
+
+
+def table() -> str:
+    """All keys as a Markdown table: key, type, default, meaning."""
+    rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for f in fields(Recipe):
+        default = list(f.default) if isinstance(f.default, tuple) else f.default
+        shown = json.dumps(default)
+        rows.append(f"| `{f.name}` | {_type(f.default)} | `{shown}` | {f.metadata['about']} |")
+    return "\n".join(rows)
+
+
+def _type(default: object) -> str:
+    return "list of int" if isinstance(default, tuple) else type(default).__name__

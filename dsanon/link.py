@@ -1,0 +1,179 @@
+"""The stage between finding and rendering, for one sequence: regions of frames become regions of tracks.
+
+First all frames are associated in order, which needs little of each; then windows of frames are steadied and filled,
+each with its neighbours on both sides, so that memory is flat and no joint is to be seen between windows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from dsanon import boxes
+from dsanon.filling import SURE, View, whole
+from dsanon.found import read_found, read_thumbnails
+from dsanon.heads import extent
+from dsanon.missed import covers
+from dsanon.regions import NO_FACE, clipped, covered, ordered
+from dsanon.sample import Box, Found, Region, Sample
+from dsanon.smoothing import RATE
+from dsanon.tracks import GAP, NONE, Tracks, associate, scenes
+
+WINDOW, MARGIN = 240, 90  # frames that are decided at once, and that are looked at (at least) on either side
+_BRIEF = 0.2  # seconds for which a face is believed to go on although the source has a person whose face nobody saw
+_SEEN = 0.8  # share of a guess that lies in what was seen: it adds nothing
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A frame on its way through the windows. regions: those of no track · own: by track, as they were found."""
+
+    sample: Sample
+    found: Found
+    time: float
+    scene: int
+    regions: list[Region] = field(default_factory=list)
+    own: dict[int, Region] = field(default_factory=dict)
+
+
+def link(samples: Sequence[Sample], path: Path, wanted: str, kept: Set[str]) -> Iterator[Found]:
+    """The rows of the second pass, from those of the first at ``path``, which are read twice.
+
+    wanted: ``face``, ``body`` or ``both`` · kept: labels of people who are left as they are.
+    """
+    times = _times(samples)
+    scene = scenes(read_thumbnails(path))
+    tracks = associate(read_found(path), times, scene, kept)
+    frames = _frames(samples, read_found(path), times, scene, tracks)
+    margin = _margin(times)
+    window = deque(islice(frames, WINDOW + margin))
+    decided = 0  # of the window's frames, the first ones
+    while len(window) > decided:
+        stop = min(decided + WINDOW, len(window))
+        yield from _decided(list(window), decided, stop, tracks, wanted)
+        decided = min(stop, margin)
+        for _ in range(stop - decided):
+            window.popleft()
+        window.extend(islice(frames, decided + WINDOW + margin - len(window)))
+
+
+def _times(samples: Sequence[Sample]) -> list[float]:
+    """Seconds of each frame, ascending; frames that do not tell are taken to be evenly spaced."""
+    times = [sample.time for sample in samples]
+    known = [time for time in times if time is not None]
+    if len(known) == len(times) and all(a < b for a, b in pairwise(known)):
+        return known
+    return [number / RATE for number in range(len(times))]
+
+
+def _margin(times: Sequence[float]) -> int:
+    """Frames on either side of a window that can have a say in it: as many as a gap and an extension may span."""
+    at = np.asarray(times)
+    return max(MARGIN, int((np.searchsorted(at, at + GAP + SURE, side="right") - np.arange(len(at))).max(initial=0)))
+
+
+def _frames(
+    samples: Iterable[Sample], rows: Iterable[Found], times: Iterable[float], scene: Iterable[int], tracks: Tracks
+) -> Iterator[_Frame]:
+    for sample, found, time, now, numbers in zip(samples, rows, times, scene, tracks.numbers, strict=True):
+        frame = _Frame(sample, found, time, now)
+        for number, region in zip(numbers, found.regions, strict=True):
+            if number == NONE:
+                frame.regions.append(region)
+                continue
+            label = tracks.labels[number]
+            track = tracks.names[number] if label is None else ""
+            frame.own[number] = replace(region, label=label, track=track, look=b"")
+        yield frame
+
+
+def _decided(frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wanted: str) -> Iterator[Found]:
+    """The rows of ``frames[start:stop]``; the others are their neighbours."""
+    view = View(
+        np.array([frame.time for frame in frames]),
+        [frame.scene for frame in frames],
+        [(frame.found.width, frame.found.height) for frame in frames],
+        frozenset(i for i, frame in enumerate(frames) if frame.found.problem),
+    )
+    rest = [list(frame.regions) for frame in frames]
+    tracked: list[dict[int, Region]] = [{} for _ in frames]
+    heads, bodies = _people(frames)
+    for number, seen in _sightings(frames).items():
+        label = tracks.labels[number] or ""
+        missed = heads.get(label, {})
+        faces = whole(view, seen, set(missed))
+        for i in missed.keys() & faces.keys() - seen.keys():
+            if not _goes_on(view, i, seen, faces[i], missed[i]):
+                del faces[i]
+        for i, region in faces.items():
+            tracked[i][number] = region
+        sure = {i: faces[i] for i, face in seen.items() if i in faces and "annotation" in face.detector.split("+")}
+        told = covers(view, bodies.get(label, {}), sure, missed)
+        for i, head in missed.items():
+            better = told.get(i, head)
+            if i in faces.keys() - seen.keys():
+                better = tracked[i].pop(number)  # in the head's stead, whatever else is there
+            rest[i] = [other for other in rest[i] if other is not head] + [better]
+    for i in range(start, stop):
+        yield _row(frames[i].found, rest[i], tracked[i], wanted)
+
+
+def _sightings(frames: Sequence[_Frame]) -> dict[int, dict[int, Region]]:
+    """Of each track: the regions in which detectors saw it, by frame."""
+    seen: dict[int, dict[int, Region]] = {}
+    for i, frame in enumerate(frames):
+        for number, region in frame.own.items():
+            seen.setdefault(number, {})[i] = region
+    return seen
+
+
+def _people(frames: Sequence[_Frame]) -> tuple[dict[str, dict[int, Region]], dict[str, dict[int, Box]]]:
+    """Of each annotated person, by frame: (the covers of heads whose face was missed, the boxes of their bodies)."""
+    heads: dict[str, dict[int, Region]] = {}
+    bodies: dict[str, dict[int, Box]] = {}
+    for i, frame in enumerate(frames):
+        for region in frame.regions:
+            if region.reason == NO_FACE and region.label is not None:
+                heads.setdefault(region.label, {})[i] = region
+        for person in frame.sample.people:
+            body = extent(person)
+            if person.subject is not None and body is not None and not person.many:
+                bodies.setdefault(person.subject, {})[i] = body
+    return heads, bodies
+
+
+def _goes_on(view: View, i: int, seen: Mapping[int, Region], face: Region, head: Region) -> bool:
+    """Whether a face filled into frame ``i`` may stand for the annotated head there, whose face nobody saw.
+
+    Only where it was missed for a moment and lies where the head may be: who turns away for longer shows another side.
+    """
+    before, after = max((j for j in seen if j < i), default=None), min((j for j in seen if j > i), default=None)
+    if before is None or after is None or view.times[after] - view.times[before] > _BRIEF:
+        return False
+    inside = boxes.intersection([face.box], [head.box])[0, 0]
+    return bool(inside >= _SEEN * boxes.area([face.box])[0])
+
+
+def _row(found: Found, rest: Sequence[Region], tracked: Mapping[int, Region], wanted: str) -> Found:
+    """The frame's row with its regions clipped and in order."""
+    if found.problem:
+        return replace(found, regions=(), thumbnail=b"")
+    seen = [region.box for region in tracked.values() if not region.note]
+    bodies = [region for region in rest if region.kind == "body"] if wanted == "body" else []
+    regions = list(rest)
+    for region in tracked.values():
+        if region.note and (_shares(region.box, seen) or covered(region, bodies)):
+            continue
+        regions.append(region)
+    inside = [clipped(region, found.width, found.height) for region in regions]
+    return replace(found, regions=tuple(ordered([region for region in inside if region])), thumbnail=b"")
+
+
+def _shares(box: Box, seen: Sequence[Box]) -> bool:
+    """Whether a guess lies in what a detector saw of another track: a person lost and found again."""
+    return bool(seen) and bool(boxes.intersection([box], seen).max() >= _SEEN * boxes.area([box])[0])

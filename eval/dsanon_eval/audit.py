@@ -1,0 +1,369 @@
+"""``dsanon audit``: attack a release before anyone else does, hold the figures against gates, write them down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import dsanon
+from dsanon.durable import aside, explained, write_json
+from dsanon.errors import UsageError
+from dsanon.manifest import read_rows
+from dsanon_eval import (
+    detection,
+    frechet,
+    gates,
+    landmark_attack,
+    leaks,
+    lfw_release,
+    recognisers,
+    reidentification,
+    review_queue,
+    temporal,
+)
+from dsanon_eval.cache import Cache
+from dsanon_eval.case import Case, Scene, open_case, pick
+from dsanon_eval.disjoint import trained_on
+from dsanon_eval.faces import CONTROLS
+from dsanon_eval.finding import Finding
+from dsanon_eval.gathered import Gathered, Picture, gather
+from dsanon_eval.linkage import linkage
+from dsanon_eval.measurement import Curve, Measurement
+from dsanon_eval.observation import FEATURES, Suite, usable
+from dsanon_eval.report_html import write_report
+from dsanon_eval.watch import Look, observe
+
+MEASUREMENTS = pa.schema(
+    [
+        ("name", pa.string()),
+        ("model", pa.string()),
+        ("control", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("paper", pa.float64()),
+        ("gate", pa.string()),
+        ("bound", pa.float64()),
+        ("passed", pa.bool_()),
+    ],
+    metadata={"dsanon.schema": "1"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a suite does. faces: about so many at most, of people drawn by name, ``each`` photos of one at most
+
+    controls: pictures made beside original and release, of ``controlled`` faces at most
+    slow: detectors that look at the originals and releases of these only
+    """
+
+    faces: int
+    each: int
+    controls: tuple[str, ...]
+    controlled: int
+    slow: tuple[str, ...]
+
+
+SUITES = {
+    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, ()),
+    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod",)),
+}
+UNMAPPED = (
+    "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
+    "original is known: re-identification, verification, landmarks, controls and distances were not measured"
+)
+SEQUENCES = ("mots", "mot", "video")
+CLIPS = "frames of video files are scanned and watched, but not shown to recognisers: extract them for that"
+FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audit:
+    """What was found. failed: a line for each gate that failed, or was required and has no figure.
+
+    findings: of the leak scanner · page: report.html
+    """
+
+    folder: Path
+    report: dict[str, Any]
+    failed: list[str]
+    findings: tuple[Finding, ...]
+    page: Path
+
+
+def audit(
+    release: Path,
+    source: Path,
+    private: Path | None = None,
+    key: Path | None = None,
+    suite: str = "quick",
+    gates_file: Path | None = None,
+    workers: int = 0,
+) -> Audit:
+    """Attack a release and write RELEASE/audit, and the review queue beside the key. workers: processes; 0: this one.
+
+    Raises UsageError, ReleaseError, KeyFileError and WeightsError for what the user can mend.
+    """
+    began = time.perf_counter()
+    if suite not in SUITES:
+        raise UsageError(f"--suite {suite!r} is unknown: choose one of {', '.join(SUITES)}")
+    case = open_case(release, source, private, key)
+    rules = gates.read_rules(gates_file or gates.SHIPPED, case.dataset)
+    seconds: dict[str, float] = {}
+
+    def lap(stage: str) -> None:
+        seconds[stage] = round(time.perf_counter() - began - sum(seconds.values()), 3)
+
+    lap("open")
+    scanned = leaks.examine(case.paths.release, source, private, key=key, workers=max(1, workers))
+    lap("scan")
+    gathered, notes = look(case, SUITES[suite], workers) if case.dataset != "video" else (gather(()), [CLIPS])
+    lap("look")
+    figures, curves, more = measure(case, gathered) if case.dataset != "video" else ([], [], [])
+    lap("measure")
+    if case.mapped and case.dataset in SEQUENCES:
+        figures += temporal.measure(case.paths.release, case.source, case.paths.private)
+        lap("watch")
+    figures += leaks.as_measurements(scanned.findings, scanned.scanned)
+    notes += more + _seen_in_training(case, gathered)
+    figures, missing = gates.apply(rules, figures)
+    shown = case.rows.num_rows and case.dataset != "video"  # no face is nothing to attack
+    failed = gates.failures(figures) + (missing if shown else [])
+    report = {
+        "schema": 1,
+        "release": case.paths.release.name,
+        "dataset": case.dataset,
+        "state": case.about.get("state"),
+        "suite": suite,
+        "audited": {
+            "samples": len(gathered.leaders),
+            "faces": len(gathered.faces),
+            "people": len(set(gathered.people)),
+            "of_faces": case.rows.num_rows,
+        },
+        "measurements": [figure.as_dict() for figure in figures],
+        "gates": {"passed": sum(f.passed is True for f in figures), "failed": len(failed), "failures": failed},
+        "figures": [_about(curve) for curve in curves],
+        "notes": notes,
+        "seconds": seconds,
+        "versions": {"dsanon": dsanon.__version__, "python": platform.python_version()},
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+    }
+    folder = case.paths.release / "audit"
+    write(folder, report, figures, curves, scanned.findings)
+    if case.mapped:
+        _queue(case, gathered)
+    page = write_report(case.paths.release, source, case.paths.private, key)
+    return Audit(folder, report, failed, scanned.findings, page)
+
+
+def _queue(case: Case, gathered: Gathered) -> None:
+    """The regions in the order in which somebody should look at them, on the private side."""
+    original, released = (gathered.pictures.get(name) for name in ("original", "release"))
+    near = {}
+    if original is not None and released is not None:
+        pairs = [(original.embeddings[name], released.embeddings[name]) for name in original.embeddings]
+        near = review_queue.likenesses(gathered.places, gathered.people, pairs)
+    manifest = read_rows(case.paths.release / "manifest.parquet")
+    review_queue.write_queue(case.paths.private, review_queue.build(manifest, case.rows, near))
+
+
+def look(case: Case, plan: Plan, workers: int) -> tuple[Gathered, list[str]]:
+    """See the chosen scenes with every instrument whose weights are here; and notes on what is missing."""
+    fast, notes = usable(FAST_DETECTORS)
+    if not case.mapped:
+        notes.append(UNMAPPED)
+        bare = Suite(tuple(fast))
+        chosen = pick(case, plan.faces, plan.each)
+        return _seen(case, chosen, lambda _: (("release", bare),), workers), notes
+    slow, without_slow = usable(plan.slow)
+    attackers, without = usable(recognisers.RECOGNISERS)
+    features, without_features = usable((FEATURES,))
+    notes += without_slow + without + without_features
+    if kept := case.about.get("counts", {}).get("regions", {}).get("face", {}).get("kept"):
+        notes.append(f"{kept} faces were kept with their owners' consent and are not measured")
+    everything = Suite(tuple(fast), tuple(attackers), features=bool(features), landmarks=True)
+    chosen = pick(case, plan.faces, plan.each)
+    controlled = chosen if plan.controlled >= plan.faces else chosen & pick(case, plan.controlled, plan.each)
+    if len(chosen) < len(set(case.rows["sample"].to_pylist())):
+        notes.append(f"measured on a sample of people: {len(chosen)} samples, drawn by their names")
+    if len(controlled) < len(chosen):
+        notes.append(f"controls were made of {len(controlled)} of them")
+
+    def looks(scene: Scene) -> tuple[Look, ...]:
+        pictures: list[Look] = [("original", everything), ("release", everything)]
+        if scene.sample in controlled:
+            pictures += [(name, everything) for name in plan.controls]
+            pictures += [(name, Suite(tuple(slow))) for name in ("original", "release") if slow]
+        return tuple(pictures)
+
+    return _seen(case, chosen, looks, workers), notes
+
+
+def _seen(case: Case, chosen: set[str], looks: Callable[[Scene], tuple[Look, ...]], workers: int) -> Gathered:
+    scenes = ((scene, looks(scene)) for scene in case.scenes(chosen))
+    with Cache(case.paths.audit if case.mapped else None) as cache:
+        return gather(observe(scenes, len(chosen), case.source, case.paths.release / "data", workers, cache))
+
+
+def measure(case: Case, gathered: Gathered) -> tuple[list[Measurement], list[Curve], list[str]]:
+    """All attacks on what was seen: figures, curves, and notes on what could not be measured."""
+    if not gathered.faces:
+        return [], [], ["no face was treated in this release: there is nothing to attack"]
+    figures: list[Measurement] = []
+    curves: list[Curve] = []
+    notes: list[str] = []
+    if not case.mapped:
+        for detector, found in gathered.pictures["release"].found.items():
+            figures += detection.seen(detector, found, gathered.people)
+        return figures, curves, notes
+    if not any(face.labelled for face in gathered.faces):
+        notes.append("the source does not say who is who: every face counts as a person of its own")
+    original = gathered.pictures["original"]
+    for control, picture in gathered.pictures.items():
+        figures += _detected(gathered, original, control, picture)
+    for name in original.embeddings:
+        model = recognisers.label(name)
+        parts: Iterable[tuple[list[Measurement], list[Curve]]] = (
+            _recognised(gathered, name, model),
+            lfw_release.verification(case, gathered, name, model),
+        )
+        for some, lines in parts:
+            figures += some
+            curves += lines
+        figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
+    shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
+    figures += landmark_attack.measure(shapes, gathered.people)
+    for control, picture in gathered.pictures.items():
+        for where, real, made, people in (
+            ("face", original.face_features, picture.face_features, gathered.people),
+            ("image", original.image_features, picture.image_features, gathered.leaders),
+        ):
+            figures += _apart(where, control, real, made, people)
+    if any(figure.name.startswith("fd_") and figure.n < frechet.Features.length for figure in figures):
+        notes.append(
+            "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
+            "only to be compared with the controls of this run"
+        )
+    return figures, curves, notes
+
+
+def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
+    out = []
+    for detector, again in picture.found.items():
+        before = original.found[detector] & picture.looked
+        if control != "original":
+            out += detection.measure(detector, control, before, again, gathered.people)
+    return out
+
+
+def _recognised(gathered: Gathered, name: str, model: str) -> tuple[list[Measurement], list[Curve]]:
+    """Recall@1 with the probe's own photo left out and left in, of every picture, in the gallery of originals."""
+    gallery = gathered.pictures["original"].embeddings[name]
+    people, figures, curves = gathered.people, [], []
+    for figure, own in (("recall_at_1", False), ("self_recall_at_1", True)):
+        for control, picture in gathered.pictures.items():
+            found = reidentification.ranks(picture.embeddings[name], gallery, people, own, asked=picture.looked)
+            figures += reidentification.measure(found, figure, model, control)
+            if control == "original":
+                figures += reidentification.chance(found, figure, model)
+            if not own and len(found.rank):
+                curves.append(reidentification.cmc(found, model, control))
+    return figures, curves
+
+
+def _apart(where: str, control: str, real: np.ndarray, made: np.ndarray, people: Sequence[str]) -> list[Measurement]:
+    rows = np.flatnonzero(np.isfinite(real).all(axis=1) & np.isfinite(made).all(axis=1))
+    if not real.shape[1] or not made.shape[1] or len(rows) < 8:
+        return []
+    return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows])
+
+
+def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
+    """A note where people are measured whom the generator was trained on: it knows them, so the figures flatter it."""
+    from dsanon.models import store
+
+    weights: dict[str, str] = case.about.get("weights", {})
+    for model in store.describe():
+        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
+            people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
+            known = trained_on(store.path(model["name"]), people)
+            if known:
+                return [f"{len(known)} of {len(people)} people measured are among those {model['name']} was trained on"]
+    return []
+
+
+def write(
+    folder: Path,
+    report: dict[str, Any],
+    figures: Sequence[Measurement],
+    curves: Sequence[Curve],
+    findings: Sequence[Finding],
+) -> None:
+    """report.json last, so that it is there only when the rest is. Raises ReleaseError."""
+    with explained(folder):
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    order = attrgetter("figure")
+    names = {f"{curve.figure}.csv" for curve in curves}
+    for old in (folder / "figures").glob("*.csv"):
+        if old.name not in names:  # of an earlier audit, by other instruments
+            old.unlink()
+    for name, lines in groupby(sorted(curves, key=order), order):
+        with aside(folder / "figures" / f"{name}.csv") as file:
+            file.write(_csv(lines).encode())
+    with aside(folder / "measurements.parquet") as file:
+        pq.write_table(_table(figures), file, compression="zstd")
+    write_json(folder / "findings.json", [asdict(finding) for finding in findings])
+    write_json(folder / "report.json", report)
+
+
+def _csv(curves: Iterable[Curve]) -> str:
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(("label", "x", "y", "low", "high"))
+    for curve in curves:
+        nothing = ("",) * len(curve.x)
+        for row in zip(curve.x, curve.y, curve.low or nothing, curve.high or nothing, strict=True):
+            rows.writerow((curve.label, *row))
+    return out.getvalue()
+
+
+def _about(curve: Curve) -> dict[str, Any]:
+    """What the CSV does not say of a line."""
+    names = ("figure", "label", "x_label", "y_label", "log_x")
+    return {name: getattr(curve, name) for name in names}
+
+
+def _table(figures: Sequence[Measurement]) -> pa.Table:
+    rows = [
+        {
+            "name": f.name,
+            "model": f.model,
+            "control": f.control,
+            "value": f.value,
+            "low": f.ci95[0] if f.ci95 else None,
+            "high": f.ci95[1] if f.ci95 else None,
+            "n": f.n,
+            "paper": f.paper,
+            "gate": f.gate.kind if f.gate else None,
+            "bound": f.gate.bound if f.gate else None,
+            "passed": f.passed,
+        }
+        for f in figures
+    ]
+    return pa.Table.from_pylist(rows, schema=MEASUREMENTS)

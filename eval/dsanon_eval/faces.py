@@ -1,0 +1,92 @@
+"""What recognisers are shown: crops by the *original's* landmarks, and the paper's controls of the same photo.
+
+A face that no detector finds in the release is still cropped, exactly where the original's was: not being found is no
+protection against somebody who knows where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsanon.align import Transform, similarity, warp
+from dsanon.render import Action, Strength, Treatment, render
+from dsanon.sample import Box, Pixels, Region
+from dsanon.shapes import Predictor, five_of
+
+# control → what dsanon's own rendering does for it; blackout is one flat colour, so what it leaks is outside the face
+CONTROLS: dict[str, tuple[Action, Strength]] = {
+    "blackout": ("mask", Strength(9, 16)),
+    "blur9": ("blur", Strength(9, 16)),
+    "blur17": ("blur", Strength(17, 16)),
+    "pixelate8": ("pixelate", Strength(9, 8)),
+    "pixelate16": ("pixelate", Strength(9, 16)),
+}
+
+_FACE_IN_BOX = 0.7  # the box of a face that cannot be aligned is enlarged to cover forehead, ears and chin
+# ArcFace's five points (eyes, nose, mouth corners) on 112 × 112
+_ARCFACE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+
+
+def control(photo: Pixels, regions: Sequence[Region], name: str) -> Pixels:
+    """``photo`` with all its ``regions`` treated as the control ``name`` treats them."""
+    action, strength = CONTROLS[name]
+    return render([photo], [[Treatment(region, action) for region in regions]], strength, None)[0]
+
+
+def points_of(region: Region, original: Pixels, predictor: Predictor) -> Transform:
+    """(68, 2) source pixels: the region's, else what ``predictor`` makes of the original in its box.
+
+    A face that could not be aligned was covered as it is; but an attacker crops it all the same, as well as he can.
+    """
+    if region.landmarks:
+        return np.array(region.landmarks, dtype=np.float64).reshape(68, 2)
+    x0, y0, x1, y1 = region.box
+    half = _FACE_IN_BOX / 2 * float(np.sqrt((x1 - x0) * (y1 - y0)))
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return np.asarray(predictor(original, (x - half, y - half, x + half, y + half)), dtype=np.float64)
+
+
+def place(region: Region) -> Box:
+    """Where the face is: the box of its landmarks, else the region's own."""
+    return place_of(region.landmarks) if region.landmarks else region.box
+
+
+def place_of(points: npt.ArrayLike) -> Box:
+    """The box of 68 landmarks, from brows to chin: about the square that dlib's HOG detector reports."""
+    p = np.asarray(points, dtype=np.float64).reshape(68, 2)
+    (x0, y0), (x1, y1) = p.min(0), p.max(0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def dlib_chip(pixels: Pixels, points: npt.ArrayLike) -> Pixels:
+    """(150, 150, 3): dlib's own alignment for its ResNet, padding 0.25."""
+    import dlib
+
+    p = np.asarray(points, dtype=np.float64).reshape(68, 2)
+    x0, y0, x1, y1 = (round(v) for v in place_of(p))
+    parts: Any = dlib.points()
+    for x, y in p.round().astype(int).tolist():
+        parts.append(dlib.point(x, y))
+    shape = dlib.full_object_detection(dlib.rectangle(x0, y0, x1, y1), parts)
+    return np.asarray(dlib.get_face_chip(np.ascontiguousarray(pixels), shape, size=150, padding=0.25), dtype=np.uint8)
+
+
+def arcface_chip(pixels: Pixels, points: npt.ArrayLike) -> Pixels:
+    """(112, 112, 3), aligned to ArcFace's five points."""
+    return warp(pixels, similarity(five_of(points), _ARCFACE), 112)
+
+
+def square_chip(pixels: Pixels, points: npt.ArrayLike, size: int = 224) -> Pixels:
+    """(size, size, 3): a square of 1.35 × the landmarks' larger extent, 0.08 of its side above their middle."""
+    x0, y0, x1, y1 = place_of(points)
+    side = 1.35 * max(x1 - x0, y1 - y0, 1.0)
+    left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2 - 0.08 * side
+    zoom = size / side
+    shift = (zoom - 1) / 2  # pixel centres lie at whole numbers on both sides
+    return warp(pixels, np.array([[zoom, 0, shift - zoom * left], [0, zoom, shift - zoom * top]]), size)

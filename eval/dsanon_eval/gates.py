@@ -1,0 +1,123 @@
+"""Gates: the bounds that an audit holds a release to, from a TOML file that a user can copy and change."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dsanon.errors import UsageError
+from dsanon_eval.measurement import Gate, Measurement
+
+SHIPPED = Path(__file__).with_name("gates.toml")
+_TELLS = 0.5  # a bound by chance above this holds nobody to anything: the gallery is too small
+_KEYS = {"name", "model", "control", "datasets", "max", "min", "chance", "required"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry of the file. kind: max or min · bound: of it, if any · chance: times what guessing reaches, if any
+
+    Of a rule with both the laxer counts: among twenty faces a guess is right once in twenty.
+    """
+
+    name: str
+    model: str
+    control: str
+    datasets: tuple[str, ...]
+    kind: Literal["max", "min"]
+    bound: float | None
+    chance: float | None
+    required: bool
+
+    def of(self, figure: Measurement) -> bool:
+        """Whether it is a rule for this figure."""
+        return (figure.name, figure.control) == (self.name, self.control) and self.model in ("", figure.model)
+
+
+def read_rules(path: Path, dataset: str) -> list[Rule]:
+    """The rules of a gates file for a kind of dataset. Raises UsageError, with the gate's number."""
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("gate", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"--gates {path} cannot be read ({error}): expected TOML with [[gate]] tables") from error
+    if not isinstance(entries, list) or not entries:
+        raise UsageError(f"--gates {path} has no [[gate]]: expected at least one, as in {SHIPPED}")
+    rules = [_rule(path, number, entry) for number, entry in enumerate(entries, 1)]
+    return [rule for rule in rules if not rule.datasets or dataset in rule.datasets]
+
+
+def apply(rules: Sequence[Rule], figures: Sequence[Measurement]) -> tuple[list[Measurement], list[str]]:
+    """The figures with their gates, and a line for each required gate whose figure is not among them.
+
+    The first rule that is for a figure decides; without one it keeps the gate it came with (leaks: none at all).
+    A rule by chance takes the same model's ``chance`` of the same name.
+    """
+    luck = {(figure.name, figure.model): figure.value for figure in figures if figure.control == "chance"}
+    out, used = [], set()
+    for figure in figures:
+        rule = next((rule for rule in rules if rule.of(figure)), None)
+        if rule is None:
+            out.append(figure)
+            continue
+        gate = _gate(rule, luck.get((figure.name, figure.model)))
+        if gate is not None:
+            used.add(rule)
+        out.append(replace(figure, gate=gate))
+    missing = [
+        f"{rule.name} by {rule.model or 'any model'} on {rule.control}, which is required, was not measured, "
+        "or on too few people to tell it from guessing"
+        for rule in rules
+        if rule.required and rule not in used
+    ]
+    return out, missing
+
+
+def failures(figures: Sequence[Measurement]) -> list[str]:
+    """A line for each figure that does not keep its gate."""
+    return [
+        f"{f.name} by {f.model} on {f.control}: {f.value:.4g}, "
+        f"expected at {'most' if f.gate.kind == 'max' else 'least'} {f.gate.bound:.4g} (n {f.n})"
+        for f in figures
+        if f.gate is not None and not f.passed
+    ]
+
+
+def _gate(rule: Rule, luck: float | None) -> Gate | None:
+    """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none."""
+    bounds = [] if rule.bound is None else [rule.bound]
+    if rule.chance is not None and luck is not None and (bounds or rule.chance * luck <= _TELLS):
+        bounds.append(min(rule.chance * luck, _TELLS))
+    return Gate(rule.kind, max(bounds)) if bounds else None
+
+
+def _rule(path: Path, number: int, entry: Any) -> Rule:
+    where = f"--gates {path}, gate {number}"
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise UsageError(f"{where}: expected a table with the name of a figure")
+    if unknown := sorted(set(entry) - _KEYS):
+        raise UsageError(
+            f"{where} ({entry['name']}): {unknown[0]!r} is unknown: choose from {', '.join(sorted(_KEYS))}"
+        )
+    bounds = [kind for kind in ("max", "min", "chance") if kind in entry]
+    if bounds not in (["max"], ["min"], ["chance"], ["max", "chance"]):
+        found = " and ".join(bounds) or "no bound"
+        raise UsageError(f"{where} ({entry['name']}): found {found}, expected max, min, chance, or max and chance")
+    for kind in bounds:
+        if isinstance(entry[kind], bool) or not isinstance(entry[kind], int | float):
+            raise UsageError(f"{where} ({entry['name']}): {kind} = {entry[kind]!r}: expected a number")
+    datasets = entry.get("datasets", [])
+    if not isinstance(datasets, list):
+        raise UsageError(f"{where} ({entry['name']}): datasets = {datasets!r}: expected a list of names")
+    return Rule(
+        entry["name"],
+        str(entry.get("model", "")),
+        str(entry.get("control", "release")),
+        tuple(map(str, datasets)),
+        "min" if "min" in entry else "max",
+        next((float(entry[kind]) for kind in ("max", "min") if kind in entry), None),
+        float(entry["chance"]) if "chance" in entry else None,
+        bool(entry.get("required", False)),
+    )

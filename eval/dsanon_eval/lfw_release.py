@@ -1,0 +1,104 @@
+"""Verification on a release: LFW's own protocol where its pairs are there, and all pairs of photos everywhere."""
+
+from __future__ import annotations
+
+import re
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsanon.sources.lfw import Pair, parse_pairs
+from dsanon_eval import lfw_protocol
+from dsanon_eval.case import Case
+from dsanon_eval.gathered import Gathered
+from dsanon_eval.intervals import share_of_people
+from dsanon_eval.lfw_protocol import FAR, FoldScores, Vectors
+from dsanon_eval.measurement import Curve, Measurement
+
+ENOUGH = 50  # pairs of each kind in every fold: below, a threshold at 0.001 means nothing
+_ALL_PAIRS = 40  # genuine pairs that one person adds at most
+Found = tuple[list[Measurement], list[Curve]]
+
+
+def verification(case: Case, gathered: Gathered, name: str, model: str) -> Found:
+    """TAR at FAR 0.001 with the second image of a pair as each control has it."""
+    vectors = {control: picture.embeddings[name] for control, picture in gathered.pictures.items()}
+    figures, curves = _all_pairs(gathered, vectors, model)
+    if case.dataset == "lfw" and (case.source / "pairs.txt").is_file():
+        more, lines = _protocol(case.source / "pairs.txt", gathered, vectors, model)
+        if more:
+            figures += more
+            curves = [curve for curve in curves if not curve.figure.startswith("roc")] + lines
+    return figures, curves
+
+
+def _protocol(path: Path, gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str) -> Found:
+    keys = [_image(file) if face.labelled else None for file, face in zip(gathered.files, gathered.faces, strict=True)]
+    there = {key for key in keys if key}
+    folds = [[p for p in fold if _sides(p) <= there] for fold in parse_pairs(path)]
+    fewest = min(sum(p.same == same for p in fold) for same in (True, False) for fold in folds)
+    if len(folds) < 2 or fewest < ENOUGH:
+        return [], []
+    figures: list[Measurement] = []
+    curves: list[Curve] = []
+    originals = _named(keys, vectors["original"])
+    everybody = lfw_protocol.all_pairs_impostors(originals)
+    for control in ("original", "release"):
+        scores = lfw_protocol.fold_scores(folds, originals, _named(keys, vectors[control]))
+        figures += [m for m in lfw_protocol.measure(scores, model, control, everybody) if "all_pairs" not in m.name]
+        curves.append(lfw_protocol.roc(scores, model, control, everybody))
+    return figures, curves
+
+
+def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str) -> Found:
+    """Every ordered pair of two photos of one person, the second as the control has it.
+
+    Impostors: all pairs of originals of different people who are named and could be aligned.
+    """
+    rows: dict[str, list[int]] = {}
+    for i, face in enumerate(gathered.faces):
+        if face.labelled:
+            rows.setdefault(face.person, []).append(i)
+    pairs = [pair for mine in rows.values() for pair in list(permutations(mine, 2))[:_ALL_PAIRS]]
+    if not pairs or len(rows) < 2:
+        return [], []
+    first, second = (np.array(side) for side in zip(*pairs, strict=True))
+    original = vectors["original"]
+    # a stranger's blurred face in the background is near to everybody's: it would spoil the threshold
+    clear = [i for mine in rows.values() for i in mine if gathered.faces[i].region.landmarks]
+    known = {(gathered.faces[i].person, i): original[i] for i in clear}
+    everybody = lfw_protocol.all_pairs_impostors(known)
+    threshold = lfw_protocol.threshold_at(everybody, FAR)
+    figures: list[Measurement] = []
+    curves: list[Curve] = []
+    for control, embedded in vectors.items():
+        asked = gathered.pictures[control].looked[second]
+        if not asked.any():
+            continue
+        apart = np.linalg.norm(original[first[asked]] - embedded[second[asked]], axis=1)
+        scores = np.where(np.isfinite(apart), -apart, -np.inf).astype(np.float64)
+        people = [gathered.faces[int(i)].person for i in second[asked]]
+        hits = scores >= threshold
+        interval = share_of_people(hits, people)
+        value, n = float(hits.mean()), len(hits)
+        figures.append(Measurement("tar_at_far_all_pairs", model, control, value, interval, n))
+        none = np.zeros(0)
+        curves.append(lfw_protocol.roc([FoldScores(scores, none, none)], model, control, everybody))
+        curves.append(lfw_protocol.similarity(scores, model, control))
+    curves.append(lfw_protocol.similarity(everybody, model, "impostors"))
+    return figures, curves
+
+
+def _image(file: str) -> tuple[str, int] | None:
+    match = re.search(r"([^/]+)/\1_(\d{4,})\.[^./]+$", file)
+    return (match[1], int(match[2])) if match else None
+
+
+def _sides(pair: Pair) -> set[tuple[str, int]]:
+    return {(pair.first, pair.i), (pair.second, pair.j)}
+
+
+def _named(keys: list[tuple[str, int] | None], vectors: npt.NDArray[np.float32]) -> Vectors:
+    return {key: row for key, row in zip(keys, vectors, strict=True) if key and np.isfinite(row).all()}

@@ -1,0 +1,126 @@
+"""Recognisers, the attackers' tool: a face's crop in, a vector out. Two faces are the more alike the nearer they are.
+
+Adding one is a class with ``chip`` and ``embed``, and a line in ``RECOGNISERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dsanon.align import Floats
+from dsanon.errors import UsageError
+from dsanon.models import open_session, store
+from dsanon.sample import Pixels
+from dsanon_eval.faces import arcface_chip, dlib_chip, square_chip
+
+GUIDED = "mobilefacenet"  # the teacher of training: what it does not recognise, it was trained not to
+DLIB_SAME_PERSON = 0.6  # Euclidean distance below which dlib's authors take two faces for one person
+
+
+class Recogniser(Protocol):
+    """One recogniser, loaded once a process. weights: sha256 of its file."""
+
+    name: str
+    weights: str
+    length: int
+
+    def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:
+        """The crop it wants of the face with (68, 2) landmarks ``points``."""
+
+    def embed(self, chips: Sequence[Pixels]) -> Floats:
+        """(n, length) float32, to be compared by Euclidean distance."""
+
+
+def label(name: str) -> str:
+    """The name that its figures carry: one that guided training is no independent auditor, and says so."""
+    return f"{name} (guided training)" if name == GUIDED else name
+
+
+class DlibResnet:
+    """dlib's ResNet (King 2017), 128-d: took no part in training."""
+
+    name = "dlib_resnet"
+    length = 128
+
+    def __init__(self) -> None:
+        import dlib
+
+        path = store.path(self.name)
+        self.weights = store.sha256(path)
+        self._model = dlib.face_recognition_model_v1(str(path))
+
+    def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:
+        """150 × 150."""
+        return dlib_chip(pixels, points)
+
+    def embed(self, chips: Sequence[Pixels]) -> Floats:
+        """As dlib gives them; its authors' threshold of 0.6 is for these."""
+        vectors = [np.array(self._model.compute_face_descriptor(chip)) for chip in chips]
+        return np.array(vectors, dtype=np.float32).reshape(len(chips), self.length)
+
+
+class _Onnx:
+    """A network of the user's, of unit vectors; several crops a pass."""
+
+    name: str
+    length: int
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+    reverse: bool  # BGR
+
+    def __init__(self) -> None:
+        path = store.path(self.name)
+        self.weights = store.sha256(path)
+        self._session: Any = open_session(path)
+
+    def embed(self, chips: Sequence[Pixels]) -> Floats:
+        """Unit vectors."""
+        if not chips:
+            return np.zeros((0, self.length), np.float32)
+        stack = np.stack(chips)[..., ::-1] if self.reverse else np.stack(chips)
+        planes = ((stack - np.array(self.mean)) / np.array(self.deviation)).astype(np.float32)
+        feed = {self._session.get_inputs()[0].name: np.ascontiguousarray(planes.transpose(0, 3, 1, 2))}
+        vectors = np.asarray(self._session.run(None, feed)[0], dtype=np.float32)
+        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+
+
+class FaceRes(_Onnx):
+    """HSE's face embedding (MobileNet, VGGFace2), 1,024-d: took no part in training."""
+
+    name = "faceres"
+    length = 1024
+    mean, deviation, reverse = (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), True
+
+    def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:
+        """224 × 224."""
+        return square_chip(pixels, points)
+
+
+class MobileFaceNet(_Onnx):
+    """MobileFaceNet (Chen et al. 2018), 128-d: the teacher that guided training."""
+
+    name = "mobilefacenet"
+    length = 128
+    mean, deviation, reverse = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False
+
+    def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:
+        """112 × 112."""
+        return arcface_chip(pixels, points)
+
+
+RECOGNISERS: dict[str, Callable[[], Recogniser]] = {
+    "dlib_resnet": DlibResnet,
+    "faceres": FaceRes,
+    "mobilefacenet": MobileFaceNet,
+}
+
+
+def open_recogniser(name: str) -> Recogniser:
+    """Loaded. Raises UsageError for an unknown name, WeightsError where its file is missing or altered."""
+    if name not in RECOGNISERS:
+        raise UsageError(f"recogniser {name!r} is unknown: choose from {', '.join(RECOGNISERS)}")
+    return RECOGNISERS[name]()

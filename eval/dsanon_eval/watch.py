@@ -1,0 +1,169 @@
+"""Looking at many scenes: by several processes, each with its own instruments, and never twice at one picture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from dsanon.errors import DsanonError, ReleaseError, UsageError
+from dsanon.images import read_photo, safe_path
+from dsanon.landmarks import Landmarker
+from dsanon.models import store
+from dsanon.progress import Progress
+from dsanon.sample import Photo, Pixels, Sample
+from dsanon_eval.cache import Cache
+from dsanon_eval.case import Scene
+from dsanon_eval.faces import control, points_of
+from dsanon_eval.observation import Instruments, Observation, Suite, fingerprint, picture_key
+
+Look = tuple[str, Suite]  # original, release or a control, and by which instruments
+_IN_FLIGHT = 4  # scenes a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One scene and the looks at it that nobody remembers."""
+
+    scene: Scene
+    source: Path
+    data: Path
+    looks: tuple[Look, ...]
+
+
+class Watcher:
+    """Instruments of one process, opened at their first use."""
+
+    def __init__(self) -> None:
+        import cv2
+        import torch
+
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        cv2.setNumThreads(1)
+        self._opened: dict[Suite, Instruments] = {}
+        self._predictor = Landmarker(store.path("landmarks68"))
+
+    def __call__(self, task: Task) -> list[bytes]:
+        """The encoded observations of ``task.looks``, in order."""
+        scene, regions = task.scene, [face.region for face in task.scene.faces]
+        made: dict[str, Pixels] = {}
+        out = []
+        for kind, suite in task.looks:
+            if scene.source_file and "original" not in made:
+                made["original"] = _read(task.source, scene.source_file)
+            if kind == "release" and kind not in made:
+                made[kind] = _read(task.data, scene.release_file)
+            elif kind not in made:
+                made[kind] = control(made["original"], regions, kind)
+            if suite not in self._opened:
+                self._opened[suite] = Instruments(suite)
+            points = [points_of(r, made["original"], self._predictor) for r in regions] if suite.recognisers else []
+            out.append(self._opened[suite].observe(made[kind], regions, points).encode())
+        return out
+
+
+def observe(
+    scenes: Iterable[tuple[Scene, tuple[Look, ...]]], total: int, source: Path, data: Path, workers: int, cache: Cache
+) -> Iterator[tuple[Scene, dict[Look, Observation]]]:
+    """Every scene with its looks, in order. workers: processes; 0 looks in this one.
+
+    Raises UsageError where a file of SOURCE is missing or is another than the release was made of, ReleaseError where
+    one of the release is.
+    """
+    marks: dict[Suite, str] = {}
+    waiting: deque[tuple[Scene, dict[Look, Observation], dict[Look, str], Future[list[bytes]] | list[bytes]]] = deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _open) if workers else None
+    here = None if workers else Watcher()
+    try:
+        with Progress("look", total) as progress:
+            for scene, looks in scenes:
+                known, missing = _remembered(scene, looks, source, data, cache, marks)
+                task = Task(scene, source, data, tuple(missing))
+                result: Future[list[bytes]] | list[bytes] = []
+                if missing:
+                    result = pool.submit(_look, task) if pool else here(task) if here else []
+                waiting.append((scene, known, missing, result))
+                while len(waiting) > _IN_FLIGHT * max(1, workers):
+                    yield _finish(*waiting.popleft(), cache)
+                    progress.add({"samples": 1, "faces": len(scene.faces)})
+            while waiting:
+                faces = len(waiting[0][0].faces)
+                yield _finish(*waiting.popleft(), cache)
+                progress.add({"samples": 1, "faces": faces})
+    except BrokenProcessPool as error:
+        raise DsanonError("a worker of the audit died (out of memory?): try fewer --workers") from error
+    finally:
+        cache.commit()
+        if pool:
+            pool.shutdown(cancel_futures=True)
+
+
+def _remembered(
+    scene: Scene, looks: Iterable[Look], source: Path, data: Path, cache: Cache, marks: dict[Suite, str]
+) -> tuple[dict[Look, Observation], dict[Look, str]]:
+    """What the cache has of the scene, and the keys of the rest; the files must be the very ones of the release."""
+    if scene.source_file and _sha256(source, scene.source_file) != scene.source_sha256:
+        raise UsageError(
+            f"{scene.source_file} is not in {source}, or not as it was: name the SOURCE the release was made from"
+        )
+    if _sha256(data, scene.release_file) != scene.output_sha256:
+        raise ReleaseError(f"data/{scene.release_file} is missing or was altered: make the release anew")
+    regions = [face.region for face in scene.faces]
+    known: dict[Look, Observation] = {}
+    missing: dict[Look, str] = {}
+    for kind, suite in looks:
+        mark = marks[suite] = marks.get(suite) or fingerprint(suite)
+        digest = scene.output_sha256 if kind == "release" else scene.source_sha256
+        key = picture_key(digest, kind, regions, mark)
+        stored = cache.get(key)
+        if stored is None:
+            missing[kind, suite] = key
+        else:
+            known[kind, suite] = Observation.decode(stored)
+    return known, missing
+
+
+def _finish(
+    scene: Scene,
+    known: dict[Look, Observation],
+    missing: dict[Look, str],
+    result: Future[list[bytes]] | list[bytes],
+    cache: Cache,
+) -> tuple[Scene, dict[Look, Observation]]:
+    seen = result.result() if isinstance(result, Future) else result
+    for (look, key), data in zip(missing.items(), seen, strict=True):
+        cache.put(key, data)
+        known[look] = Observation.decode(data)
+    return scene, known
+
+
+def _read(root: Path, file: str) -> Pixels:
+    photo = read_photo(root, Sample(file, file))
+    if not isinstance(photo, Photo):
+        raise UsageError(f"{file}: {photo.reason}")
+    return photo.pixels
+
+
+def _sha256(root: Path, file: str) -> str:
+    path = root / file
+    if not safe_path(file) or path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_WATCHER: list[Watcher] = []  # of this worker process
+
+
+def _open() -> None:
+    _WATCHER.append(Watcher())
+
+
+def _look(task: Task) -> list[bytes]:
+    return _WATCHER[0](task)

@@ -1,0 +1,226 @@
+"""The whole audit of small releases: what it writes, what it refuses, what it remembers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from dsanon_eval.cache import FILE
+from PIL import Image
+
+from runs import anonymize, dsanon
+
+PERSON = "Eileen_Collins"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No weights but those that are installed, so that it is the same audit on every machine."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(autouse=True)
+def _models(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSANON_MODELS", str(models))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LFW with three photos of one person, and one of a mirror image who passes for another."""
+    from skimage import data
+
+    portrait = np.asarray(data.astronaut())[:256, 96:352]
+    root = tmp_path_factory.mktemp("source") / "lfw"
+    for name in (PERSON, "Mirror_Image"):
+        (root / "lfw" / name).mkdir(parents=True)
+    for number in range(3):
+        photo = np.roll(portrait, 5 * number, axis=1)
+        Image.fromarray(photo).save(root / "lfw" / PERSON / f"{PERSON}_{number + 1:04d}.png")
+    Image.fromarray(portrait[:, ::-1]).save(root / "lfw" / "Mirror_Image" / "Mirror_Image_0001.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def blurred(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    release = tmp_path_factory.mktemp("made") / "blurred"
+    assert anonymize(source, release, "--method", "blur", "--kernel", 3, dataset="lfw").code == 0
+    return release
+
+
+@pytest.fixture(scope="module")
+def audited(source: Path, blurred: Path, models: Path) -> dict:
+    """The report of an audit that fails: a blur of three pixels hides nobody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSANON_MODELS", str(models))
+        code, report, lines = audit(blurred, source)
+    assert code == 4, lines
+    return report | {"lines": lines}
+
+
+def audit(release: Path, source: Path, *options: object) -> tuple[int, dict, list[str]]:
+    """Exit code, report and the lines on standard error that are no progress."""
+    import contextlib
+    import io
+    import sys
+    from unittest import mock
+
+    from dsanon.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    arguments = ["audit", release, "--source", source, "--workers", 0, "--json", *options]
+    with (
+        mock.patch.object(sys, "argv", ["dsanon", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as exited,
+    ):
+        main()
+    lines = [line for line in err.getvalue().splitlines() if not line.startswith("look ")]
+    assert "Traceback" not in err.getvalue()
+    return int(exited.value.code or 0), json.loads(out.getvalue() or "{}"), lines
+
+
+def value(report: dict, name: str, control: str = "release", model: str = "dlib_resnet") -> float:
+    rows = {(m["name"], m["control"], m["model"]): m for m in report["measurements"]}
+    return float(rows[name, control, model]["value"])
+
+
+def test_a_weak_blur_fails_with_a_line_for_each_gate(audited: dict) -> None:
+    assert value(audited, "self_recall_at_1") == 1.0
+    assert any(line.startswith("failed: self_recall_at_1 by dlib_resnet on release: 1,") for line in audited["lines"])
+    failed = [line for line in audited["lines"] if line.startswith("failed: ")]
+    assert len(failed) == audited["gates"]["failed"] == len(audited["gates"]["failures"])
+    leaks = [line for line in audited["lines"] if line.startswith("leak: data/lfw/")]  # what blur leaves of each face
+    assert len(leaks) == 4
+    assert len(leaks) + len(failed) == len(audited["lines"])
+
+
+def test_controls_are_measured_in_the_same_run(audited: dict) -> None:
+    assert value(audited, "detection_rate", model="hog") == 1.0
+    assert value(audited, "detection_rate", "blackout", "hog") == 0.0
+    assert value(audited, "recall_at_1", "original") == 1.0
+    assert value(audited, "recall_at_1", "chance") == pytest.approx(2 / 3)
+    named = {m["control"] for m in audited["measurements"]}
+    assert named == {"release", "original", "blackout", "blur9", "pixelate16", "chance"}
+
+
+def test_every_figure_says_how_many_and_how_sure(audited: dict) -> None:
+    for row in audited["measurements"]:
+        assert row["n"] > 0, row
+        if row["ci95"] and np.isfinite(row["value"]) and not row["name"].startswith(("fd_", "kid_")):
+            assert row["ci95"][0] - 1e-9 <= row["value"] <= row["ci95"][1] + 1e-9, row
+
+
+def test_the_public_side_names_nobody(audited: dict, blurred: Path) -> None:
+    for path in (blurred / "audit").rglob("*"):
+        if path.is_file():
+            text = path.read_bytes()
+            assert b"Eileen" not in text, path
+            assert b"Mirror" not in text, path
+    assert "Eileen" not in json.dumps(audited)
+
+
+def test_tables_say_what_the_report_says(audited: dict, blurred: Path) -> None:
+    rows = pq.read_table(blurred / "audit" / "measurements.parquet").to_pylist()
+    assert [(r["name"], r["model"], r["control"], r["n"]) for r in rows] == [
+        (m["name"], m["model"], m["control"], m["n"]) for m in audited["measurements"]
+    ]
+    assert json.loads((blurred / "audit" / "report.json").read_text())["gates"] == audited["gates"]
+    lines = (blurred / "audit" / "figures" / "cmc_dlib_resnet.csv").read_text().splitlines()
+    assert lines[0] == "label,x,y,low,high"
+    assert any(line.startswith("blackout,1.0,") for line in lines)
+
+
+def test_a_second_audit_looks_at_nothing_again(
+    audited: dict, source: Path, blurred: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dsanon_eval import watch
+
+    def never(*_: object) -> None:
+        raise AssertionError("a picture was looked at twice")
+
+    monkeypatch.setattr(watch.Watcher, "__call__", never)
+    code, again, _ = audit(blurred, source)
+    assert code == 4
+    seen, before = ([m for m in r["measurements"] if m["model"] != "scanner"] for r in (again, audited))
+    assert seen == before  # the scanner looks at the first audit's files, too
+    cache = blurred.with_name("blurred.private") / "audit" / FILE
+    assert cache.stat().st_mode & 0o077 == 0
+
+
+def test_gates_of_ones_own(audited: dict, source: Path, blurred: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "gates.toml"
+    mine.write_text(
+        '[[gate]]\nname = "detection_rate"\nmodel = "hog"\nmin = 0.5\nrequired = true\n'
+        '[[gate]]\nname = "leak_pixels"\nmax = 4\n'
+    )
+    code, report, lines = audit(blurred, source, "--gates", mine)
+    assert code == 0
+    assert all(line.startswith("leak: data/lfw/") for line in lines)  # told all the same
+    leaks = sum(m["name"].startswith("leak_") for m in report["measurements"])
+    assert report["gates"] == {"passed": 1 + leaks, "failed": 0, "failures": []}
+
+
+def test_altered_files_and_the_wrong_source_are_refused(
+    audited: dict, source: Path, blurred: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "lfw"
+    shutil.copytree(source, other)
+    photo = other / "lfw" / PERSON / f"{PERSON}_0001.png"
+    Image.open(photo).rotate(180).save(photo)
+    done = dsanon("audit", blurred, "--source", other, "--workers", 0)
+    assert done.code == 2
+    assert "name the SOURCE the release was made from" in done.error
+    release = tmp_path / "blurred"
+    shutil.copytree(blurred, release)
+    shutil.copytree(blurred.with_name("blurred.private"), tmp_path / "blurred.private")
+    picture = next((release / "data").rglob("*.png"))
+    Image.open(picture).rotate(180).save(picture)
+    done = dsanon("audit", release, "--source", source, "--workers", 0)
+    assert done.code == 2
+    assert picture.name in done.error
+
+
+def test_without_the_private_side_nothing_is_pretended(source: Path, blurred: Path, tmp_path: Path) -> None:
+    release = tmp_path / "alone"
+    shutil.copytree(blurred, release)
+    code, report, lines = audit(release, source)
+    assert code == 4
+    assert any("recall_at_1 by dlib_resnet on release, which is required, was not measured" in line for line in lines)
+    assert {m["name"] for m in report["measurements"] if m["model"] != "scanner"} == {"face_seen_rate"}
+    assert "leak_pixels" not in {m["name"] for m in report["measurements"]}
+    assert value(report, "face_seen_rate", model="hog") == 1.0
+    assert any("private map" in note for note in report["notes"])
+    assert not release.with_name("alone.private").exists()
+    done = dsanon("audit", release, "--source", source, "--private", tmp_path / "nowhere")
+    assert done.code == 2
+    assert "nowhere" in done.error
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(("--suite", "all"), "--suite 'all' is unknown"), (("--workers", -2), "--workers -2")],
+)
+def test_wrong_options(source: Path, blurred: Path, options: tuple[object, ...], says: str) -> None:
+    done = dsanon("audit", blurred, "--source", source, *options)
+    assert done.code == 2
+    assert says in done.error
+
+
+def test_forgetting_takes_the_audit_s_memory_with_the_key(source: Path, blurred: Path, tmp_path: Path) -> None:
+    shutil.copytree(blurred, tmp_path / "blurred")
+    private = tmp_path / "blurred.private"
+    shutil.copytree(blurred.with_name("blurred.private"), private)
+    (private / "audit").mkdir(exist_ok=True)
+    (private / "audit" / FILE).touch()
+    assert dsanon("forget", tmp_path / "blurred").code == 0
+    assert not (private / "audit").exists()
+    code, report, _ = audit(tmp_path / "blurred", source)
+    assert code == 4
+    assert {m["name"] for m in report["measurements"] if m["model"] != "scanner"} == {"face_seen_rate"}
+    assert "leak_pixels" not in {m["name"] for m in report["measurements"]}
+    assert not (private / "audit").exists()

@@ -1,0 +1,85 @@
+"""Which samples a suite looks at, and how the table becomes scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from dsanon_eval.case import Case, pick
+
+from dsanon.layout import ReleasePaths
+
+
+def case(tmp_path: Path, rows: list[tuple[str, str | None]]) -> Case:
+    """rows: sample and label of each face."""
+    count = len(rows)
+    table = pa.table(
+        {
+            "sample": [sample for sample, _ in rows],
+            "region": pa.array(range(count), pa.int32()),
+            "source_subject": pa.array([label for _, label in rows], pa.string()),
+            "source_file": [f"{sample}.jpg" for sample, _ in rows],
+            "source_sha256": ["0" * 64] * count,
+            "subject": ["p"] * count,
+            "scope": ["dataset"] * count,
+            "file": [f"{sample}.jpg" for sample, _ in rows],
+            "output_sha256": ["1" * 64] * count,
+            "status": ["anonymized"] * count,
+            "box": [[0.0, 0.0, 9.0, 9.0]] * count,
+            "landmarks": pa.array([[]] * count, pa.list_(pa.float32())),
+            "transform": pa.array([[]] * count, pa.list_(pa.float32())),
+            "detector": ["hog"] * count,
+            "score": [1.0] * count,
+        }
+    )
+    return Case(ReleasePaths.of(None, tmp_path / "release"), tmp_path, {"configuration": {}}, table, mapped=True)
+
+
+def crowd(people: int, photos: int, singles: int) -> list[tuple[str, str | None]]:
+    rows = [(f"s{p:03d}-{k}", f"p{p:03d}") for p in range(people) for k in range(photos)]
+    return rows + [(f"t{p:03d}", f"q{p:03d}") for p in range(singles)]
+
+
+def test_people_are_drawn_not_photos(tmp_path: Path) -> None:
+    made = case(tmp_path, crowd(50, 4, 100))
+    chosen = pick(made, 80, each=10)
+    of = dict(zip(*made.people()[:2], strict=True))
+    several = [of[sample] for sample in chosen if sample.startswith("s")]
+    assert all(several.count(person) == 4 for person in several)  # whole people
+    assert len(several) == 60
+    assert len(chosen) == 80  # the rest are people with one photo
+    assert chosen == pick(made, 80, each=10)
+
+
+def test_few_people_give_further_photos_in_turn(tmp_path: Path) -> None:
+    chosen = pick(case(tmp_path, crowd(3, 100, 5)), 35, each=6)
+    assert len(chosen) == 35
+    assert {len([s for s in chosen if s.startswith(f"s{p:03d}")]) for p in range(3)} == {10}
+
+
+def test_a_small_release_is_measured_whole(tmp_path: Path) -> None:
+    assert len(pick(case(tmp_path, crowd(5, 3, 4)), 400, each=1000)) == 19
+
+
+def test_unlabelled_faces_are_people_of_their_own(tmp_path: Path) -> None:
+    made = case(tmp_path, [("a", None), ("a", None), ("b", "x")])
+    samples, people, labelled = made.people()
+    assert len(set(people)) == 3
+    assert labelled == [False, False, True]
+    assert pick(made, 10, each=10) == {"a", "b"}
+    assert samples == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize("chosen", [None, {"a", "c"}])
+def test_scenes_hold_all_faces_of_their_sample(tmp_path: Path, chosen: set[str] | None) -> None:
+    made = case(tmp_path, [("a", "x"), ("a", "y"), ("b", "x"), ("c", "z")])
+    scenes = {scene.sample: [face.person for face in scene.faces] for scene in made.scenes(chosen)}
+    everything = {"a": ["x", "y"], "b": ["x"], "c": ["z"]}
+    assert scenes == {sample: people for sample, people in everything.items() if chosen is None or sample in chosen}
+
+
+def test_a_sample_across_two_pieces_stays_one_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsanon_eval.case._SCENES_AT_ONCE", 2)
+    made = case(tmp_path, [("a", "x"), ("b", "x"), ("b", "y"), ("b", "z"), ("c", "x")])
+    assert [len(scene.faces) for scene in made.scenes()] == [1, 3, 1]

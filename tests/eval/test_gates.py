@@ -1,0 +1,100 @@
+"""Gates: which figures they hold, what a missing figure means, and files that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dsanon_eval import gates
+from dsanon_eval.measurement import Measurement
+
+from dsanon.errors import UsageError
+
+
+def figure(name: str, value: float, model: str = "dlib_resnet", control: str = "release") -> Measurement:
+    return Measurement(name, model, control, value, None, 100)
+
+
+def rules(tmp_path: Path, text: str, dataset: str = "lfw") -> list[gates.Rule]:
+    (tmp_path / "gates.toml").write_text(text)
+    return gates.read_rules(tmp_path / "gates.toml", dataset)
+
+
+def test_a_gate_holds_the_release_only_and_one_model(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "recall_at_1"\nmodel = "faceres"\nmax = 0.1')
+    figures = [
+        figure("recall_at_1", 0.9),
+        figure("recall_at_1", 0.2, "faceres"),
+        figure("recall_at_1", 0.9, "faceres", "original"),
+    ]
+    gated, missing = gates.apply(mine, figures)
+    assert [f.passed for f in gated] == [None, False, None]
+    assert missing == []
+    (line,) = gates.failures(gated)
+    assert line == "recall_at_1 by faceres on release: 0.2, expected at most 0.1 (n 100)"
+
+
+def test_a_bound_by_chance_takes_the_chance_of_the_same_probes(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "recall_at_1"\nchance = 3.0')
+    luck = [figure("recall_at_1", 0.01, control="chance"), figure("recall_at_1", 0.5, "faceres", "chance")]
+    gated, _ = gates.apply(mine, [figure("recall_at_1", 0.02), figure("recall_at_1", 0.04), *luck])
+    assert [f.passed for f in gated] == [True, False, None, None]
+
+
+def test_of_max_and_chance_the_laxer_counts(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0')
+    for luck, bound in ((0.1, 0.3), (0.001, 0.05), (0.2, 0.5)):  # three times 0.2 would tell nothing
+        gated, _ = gates.apply(mine, [figure("x", 0.1), figure("x", luck, control="chance")])
+        assert gated[0].gate is not None
+        assert gated[0].gate.bound == pytest.approx(bound)
+    gated, _ = gates.apply(mine, [figure("x", 0.1)])
+    assert gated[0].passed is False  # without a chance the bound stands
+
+
+def test_a_gallery_that_is_too_small_passes_no_required_gate(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "x"\nchance = 3.0\nrequired = true')
+    gated, missing = gates.apply(mine, [figure("x", 0.1), figure("x", 0.4, control="chance")])
+    assert gated[0].gate is None
+    assert "too few people" in missing[0]
+
+
+def test_a_required_figure_that_was_not_measured_fails(tmp_path: Path) -> None:
+    text = '[[gate]]\nname = "recall_at_1"\nmax = 0.1\nrequired = true\n[[gate]]\nname = "kid"\nmax = 1'
+    _, missing = gates.apply(rules(tmp_path, text), [])
+    assert len(missing) == 1
+    assert "recall_at_1" in missing[0]
+
+
+def test_a_figure_that_is_no_number_keeps_no_gate(tmp_path: Path) -> None:
+    gated, _ = gates.apply(rules(tmp_path, '[[gate]]\nname = "x"\nmax = 1'), [figure("x", float("nan"))])
+    assert gates.failures(gated)
+
+
+def test_gates_are_for_kinds_of_datasets(tmp_path: Path) -> None:
+    text = '[[gate]]\nname = "x"\nmax = 1\ndatasets = ["celeba"]'
+    assert rules(tmp_path, text, "lfw") == []
+    assert len(rules(tmp_path, text, "celeba")) == 1
+
+
+def test_the_gates_that_ship_ask_no_model_that_guided_training() -> None:
+    for dataset in ("lfw", "celeba", "folder"):
+        shipped = gates.read_rules(gates.SHIPPED, dataset)
+        assert any(rule.required for rule in shipped)
+        assert all(rule.model and not rule.model.startswith("mobilefacenet") for rule in shipped)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gate = 1", "expected at least one"),
+        ("[[gate", "cannot be read"),
+        ("[[gate]]\nmax = 1", "gate 1: expected a table with the name"),
+        ('[[gate]]\nname = "x"\nmax = 1\nmin = 0', "found max and min"),
+        ('[[gate]]\nname = "x"\nmax = "1"', "expected a number"),
+        ('[[gate]]\nname = "x"\nmax = 1\nmodell = "y"', "'modell' is unknown"),
+        ('[[gate]]\nname = "x"\nmax = 1\ndatasets = "lfw"', "expected a list"),
+    ],
+)
+def test_wrong_files_are_refused_with_the_gate(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        rules(tmp_path, text)

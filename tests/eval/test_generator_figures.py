@@ -1,0 +1,100 @@
+"""The figures of a generator, on a CelebA and an LFW of the astronaut's portrait under two names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dsanon_eval import generator_figures
+from dsanon_eval.cache import FILE
+from PIL import Image
+
+from dsanon.models import store
+
+WEIGHTS = store.SHIPPED / "ciagan-face.safetensors"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CelebA: two people of the test partition, one of the training; LFW: two folds of a pair of each kind."""
+    from skimage import data as pictures
+
+    portrait = Image.fromarray(np.asarray(pictures.astronaut())[10:240, 130:317])
+    root = tmp_path_factory.mktemp("data")
+    celeba, lfw = root / "celeba" / "img_align_celeba", root / "lfw" / "lfw"
+    celeba.mkdir(parents=True)
+    identities, partitions = [], []
+    for number, (person, partition) in enumerate([(1, 2), (1, 2), (2, 2), (2, 2), (3, 0)], 1):
+        photo = portrait.resize((178, 218)).rotate(number)
+        name = f"{number:06d}.jpg"
+        (photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if person == 2 else photo).save(celeba / name, quality=95)
+        identities.append(f"{name} {person}\n")
+        partitions.append(f"{name} {partition}\n")
+    (root / "celeba" / "identity_CelebA.txt").write_text("".join(identities))
+    (root / "celeba" / "list_eval_partition.txt").write_text("".join(partitions))
+    for person in ("Ann_One", "Ann_Two"):
+        (lfw / person).mkdir(parents=True)
+        for number in (1, 2):
+            photo = portrait.resize((220, 250)).rotate(2 * number)
+            (photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if person == "Ann_Two" else photo).save(
+                lfw / person / f"{person}_{number:04d}.jpg", quality=95
+            )
+    pairs = ["Ann_One\t1\t2", "Ann_One\t1\tAnn_Two\t2", "Ann_Two\t1\t2", "Ann_Two\t2\tAnn_One\t2"]
+    (root / "lfw" / "pairs.txt").write_text("2\t1\n" + "".join(f"{pair}\n" for pair in pairs))
+    return root
+
+
+def figures(data: Path, out: Path, *options: str) -> dict:
+    arguments = ["--data", str(data), "--weights", str(WEIGHTS), "--out", str(out), *options]
+    assert generator_figures.main(arguments) == 0
+    return dict(json.loads(out.read_text()))
+
+
+@pytest.fixture(scope="module")
+def measured(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("out") / "figures.json"
+    with pytest.MonkeyPatch.context() as patch:  # no weights but those that are installed
+        patch.setenv("DSANON_MODELS", str(out.parent / "models"))
+        return out, figures(data, out, "--vectors", "2", "--each", "2", "--folds", "2")
+
+
+def test_only_people_who_never_train_are_measured(measured: tuple[Path, dict]) -> None:
+    report = measured[1]
+    assert report["people"] == {"celeba": 2, "lfw": 2}
+    assert report["photos"] == {"celeba": 4, "lfw": 4}
+    assert report["weights"] == store.sha256(WEIGHTS)
+
+
+def test_every_row_is_there_with_its_n(measured: tuple[Path, dict]) -> None:
+    rows = {(m["name"], m["model"], m["control"]): m for m in measured[1]["measurements"]}
+    assert rows["celeba_recall_at_1", "dlib_resnet", "original"]["value"] == 1.0
+    assert rows["celeba_detection_rate", "hog", "release"]["n"] == 4
+    assert rows["lfw_detection_rate", "centerface", "release"]["n"] == 2  # the second image of the pairs
+    assert rows["tar_at_far", "dlib_resnet", "original"]["n"] == 2
+    assert rows["control_recall_at_1_of_2", "dlib_resnet", "release"]["n"] == 4
+    assert rows["control_recall_at_1_of_2", "dlib_resnet", "chance"]["value"] == 0.5
+    assert rows["control_distance_same_source", "dlib_resnet", "release"]["n"] > 0
+    assert any(note.startswith("faceres did not measure") for note in measured[1]["notes"])
+
+
+def test_what_was_seen_is_remembered_and_closed_to_others(
+    data: Path, measured: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, first = measured
+    monkeypatch.setenv("DSANON_MODELS", str(out.parent / "models"))
+    assert (out.with_name(out.name + ".cache") / FILE).stat().st_mode & 0o077 == 0
+
+    def never(*_: object) -> None:
+        raise AssertionError("a picture was looked at twice")
+
+    monkeypatch.setattr(generator_figures.Instruments, "observe", never)
+    again = figures(data, out, "--vectors", "2", "--each", "2", "--folds", "2")
+    assert again["measurements"] == first["measurements"]
+
+
+def test_a_folder_without_datasets_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(tmp_path), "--weights", str(WEIGHTS), "--out", str(tmp_path / "x.json")]
+    assert generator_figures.main(arguments) == 2
+    assert "no faces in celeba/ or lfw/" in capsys.readouterr().err

@@ -1,0 +1,35 @@
+"""Intervals against published numbers and plain sense."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dsanon_eval.intervals import bootstrap_mean, over_folds, share_of_people, wilson
+
+
+def test_wilson_by_hand() -> None:
+    low, high = wilson(5, 10) or (0, 0)
+    assert (low, high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
+    assert wilson(0, 0) is None
+    nothing = wilson(0, 20) or (1, 1)
+    assert nothing[0] == 0.0
+    assert nothing[1] == pytest.approx(0.1611, abs=1e-4)
+
+
+def test_faces_of_one_person_are_not_independent() -> None:
+    hits = np.repeat([1.0, 0.0, 1.0, 0.0], 50)
+    by_person = bootstrap_mean(hits, np.repeat(["a", "b", "c", "d"], 50).tolist())
+    by_face = bootstrap_mean(hits, list(range(200)))
+    assert by_person[1] - by_person[0] > 3 * (by_face[1] - by_face[0])
+
+
+def test_nobody_of_twenty_does_not_prove_nobody_ever() -> None:
+    low, high = share_of_people(np.zeros(200), np.repeat(np.arange(20), 10).tolist())
+    assert low == 0.0
+    assert high == pytest.approx(0.1611, abs=1e-4)
+
+
+def test_folds_that_agree_still_leave_doubt() -> None:
+    low, high = over_folds([0.0, 0.0, 0.0], 0, 30) or (1, 1)
+    assert low == 0.0
+    assert high > 0.1

@@ -1,0 +1,106 @@
+"""Frames of clips and whole bodies: what `test_leaks` does not plant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from dsanon_eval.leak_pixels import look
+from dsanon_eval.leak_release import Case, Seen
+from PIL import Image
+
+from dsanon.detectors import Detection
+
+BOX = (170.0, 60.0, 280.0, 200.0)
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    from skimage import data
+
+    return np.asarray(data.astronaut())[:320]
+
+
+def covered(portrait: np.ndarray, box: tuple[float, float, float, float] = BOX) -> np.ndarray:
+    x0, y0, x1, y1 = map(round, box)
+    out = portrait.copy()
+    out[y0:y1, x0:x1] = 127
+    return out
+
+
+def clip(path: Path, frames: Sequence[np.ndarray]) -> Path:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "18"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for pixels in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_one_frame_of_a_clip(tmp_path: Path, portrait: np.ndarray) -> None:
+    source = [np.roll(portrait, 4 * number, axis=1) for number in range(6)]
+    boxes = [(BOX[0] + 4 * n, BOX[1], BOX[2] + 4 * n, BOX[3]) for n in range(6)]
+    hidden = [covered(pixels, box) for pixels, box in zip(source, boxes, strict=True)]
+    regions = tuple(Seen(n, 0, "face", box, "anonymized", "mask") for n, box in enumerate(boxes))
+    case = Case("data/v.mp4", clip(tmp_path / "v.mp4", hidden), clip(tmp_path / "source.mp4", source), regions)
+    looked = look(case, ())
+    assert (looked.findings, looked.compared) == ((), 6)
+    hidden[4] = source[4]
+    clip(case.path, hidden)
+    (finding,) = look(case, ()).findings
+    assert (finding.kind, finding.file) == ("pixels", "data/v.mp4")
+    assert finding.message.startswith("frame 4, region 0: the source's face is still there")
+    grey = replace(case, withheld=frozenset({4}), regions=tuple(r for r in regions if r.frame != 4))
+    (finding,) = look(grey, ()).findings
+    assert finding.message == "frame 4 was withheld, and is not plain grey"
+    case.path.write_bytes(case.path.read_bytes()[:2000])
+    assert {finding.kind for finding in look(case, ()).findings} == {"file"}
+
+
+def test_a_body_that_nobody_treated(tmp_path: Path, portrait: np.ndarray) -> None:
+    source, release = tmp_path / "source.jpg", tmp_path / "release.jpg"
+    Image.fromarray(portrait).save(source, quality=95)
+    body = Seen(None, 0, "body", (100.0, 20.0, 400.0, 320.0), "anonymized", "mask")
+    case = Case("data/a.jpg", release, source, (body,))
+    silhouette = (150.0, 40.0, 330.0, 320.0)
+    Image.fromarray(covered(portrait, silhouette)).save(release, quality=95)
+    assert look(case, ()).findings == ()
+    Image.fromarray(portrait).save(release, quality=75)
+    (finding,) = look(case, ()).findings
+    assert "body is untouched" in finding.message
+
+
+def test_who_consented_is_no_finding(tmp_path: Path, portrait: np.ndarray) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(portrait).save(path)
+    kept = Seen(None, 0, "face", BOX, "kept", "")
+    assert look(Case("data/a.png", path, path, (kept,)), (_Sees(0.9),)).findings == ()
+    assert look(Case("data/a.png", path, path, ()), (_Sees(0.9),)).findings != ()
+    assert look(Case("data/a.png", path, path, ()), (_Sees(0.4),)).findings == ()  # nobody is sure
+
+
+def test_a_control_is_called_one(tmp_path: Path, portrait: np.ndarray) -> None:
+    source, release = tmp_path / "source.png", tmp_path / "release.png"
+    Image.fromarray(portrait).save(source)
+    Image.fromarray(portrait).save(release)
+    seen = Seen(None, 3, "face", BOX, "anonymized", "blur")
+    (finding,) = look(Case("data/a.png", release, source, (seen,)), ()).findings
+    assert "blur is a control, not protection" in finding.message
+
+
+class _Sees:
+    """A detector that is sure of a face where the portrait's is."""
+
+    name = "centerface"
+
+    def __init__(self, score: float) -> None:
+        self._score = score
+
+    def __call__(self, pixels: np.ndarray) -> list[Detection]:
+        return [Detection(BOX, self._score, self.name)]

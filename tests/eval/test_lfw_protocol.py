@@ -1,0 +1,89 @@
+"""TAR at FAR worked out by hand, and the mistakes that a naive protocol makes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dsanon_eval.lfw_protocol import (
+    FoldScores,
+    all_pairs_impostors,
+    fold_rates,
+    fold_scores,
+    measure,
+    roc,
+    similarity,
+    tar_at_far,
+    threshold_at,
+)
+
+from dsanon.sources.lfw import Pair
+
+
+def fold(genuine: list[float], impostor: list[float], clean: list[float] | None = None) -> FoldScores:
+    return FoldScores(np.array(genuine), np.array(impostor), np.array(clean if clean is not None else impostor))
+
+
+def test_tar_at_far_by_hand() -> None:
+    assert tar_at_far(genuine=[0.9, 0.5], impostor=[0.1, 0.5], far=0.5) == 1.0
+    assert tar_at_far(genuine=[0.9, 0.5], impostor=[0.1, 0.5], far=0.0) == 0.5
+    assert tar_at_far(genuine=[0.9, 0.5, 0.2], impostor=[0.8, 0.3, 0.1, 0.0], far=0.25) == pytest.approx(2 / 3)
+
+
+def test_no_more_impostors_pass_than_allowed_even_where_scores_are_equal() -> None:
+    impostor = [0.7, 0.7, 0.7, 0.1]
+    assert (np.array(impostor) >= threshold_at(impostor, 0.5)).mean() == 0.0
+
+
+def test_too_few_impostors_allow_none() -> None:
+    assert threshold_at([0.1, 0.2], 0.001) > 0.2
+    assert threshold_at([], 0.001) == float("inf")
+
+
+def test_the_threshold_never_comes_from_the_fold_itself() -> None:
+    # with its own impostor (0.9) the first fold would accept nobody, with the other's (0.2) it accepts both
+    folds = [fold([0.5, 0.6], [0.9]), fold([0.5, 0.95], [0.2])]
+    assert fold_rates(folds, "impostor", far=0.0) == [1.0, 0.5]
+    with pytest.raises(ValueError, match="at least two"):
+        fold_rates(folds[:1], "impostor")
+
+
+def test_both_calibrations_differ_where_anonymized_impostors_are_alike() -> None:
+    # anonymized faces lie nearer to everybody than people do to each other: their own threshold is the stricter one
+    folds = [fold([0.5], [0.8], clean=[0.1]), fold([0.5], [0.8], clean=[0.1])]
+    assert fold_rates(folds, "clean", far=0.0) == [1.0, 1.0]
+    assert fold_rates(folds, "impostor", far=0.0) == [0.0, 0.0]
+
+
+def test_a_pair_without_a_face_stays_in_the_denominator() -> None:
+    pairs = [[Pair("a", 1, "a", 2, same=True), Pair("a", 1, "a", 3, same=True), Pair("a", 1, "b", 1, same=False)]] * 2
+    vectors = {("a", 1): np.float32([0, 0]), ("a", 2): np.float32([0, 0.1]), ("b", 1): np.float32([3, 4])}
+    scores = fold_scores(pairs, vectors, vectors)
+    assert scores[0].genuine.tolist() == [pytest.approx(-0.1), -np.inf]
+    assert scores[0].impostor.tolist() == [-5.0]
+    figures = {m.name: m for m in measure(scores, "x", "release", all_pairs_impostors(vectors))}
+    assert (figures["tar_at_far"].value, figures["tar_at_far"].n) == (0.5, 4)
+    assert figures["tar_at_far_all_pairs"].value == 0.5
+    interval = figures["tar_at_far"].ci95
+    assert interval is not None
+    assert interval[0] < 0.5 < interval[1]
+
+
+def test_all_pairs_are_of_different_people_only() -> None:
+    vectors = {("a", 1): np.float32([0, 0]), ("a", 2): np.float32([1, 0]), ("b", 1): np.float32([4, 0])}
+    assert sorted(all_pairs_impostors(vectors).tolist()) == [-4.0, -3.0]
+
+
+def test_roc_rises_from_strict_to_lax() -> None:
+    curve = roc([fold([0.5, 0.1], [0.2])], "dlib_resnet", "release", np.linspace(0, 1, 101), steps=5)
+    assert curve.figure == "roc_dlib_resnet"
+    assert list(curve.y) == sorted(curve.y)
+    assert curve.y[-1] == 1.0
+    assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
+
+
+def test_distances_of_pairs_as_shares() -> None:
+    curve = similarity([-0.11, -0.12, -0.9, -7.0, -np.inf], "x (guided training)", "release")
+    assert curve.figure == "similarity_x"
+    assert sum(curve.y) == pytest.approx(1.0)
+    assert curve.y[2] == 0.5
+    assert curve.y[-1] == 0.25

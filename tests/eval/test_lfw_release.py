@@ -1,0 +1,85 @@
+"""Verification on a release: which pairs, which impostors, and LFW's own protocol only where it means something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from dsanon_eval import lfw_release
+from dsanon_eval.case import Case, Face
+from dsanon_eval.gathered import Gathered, Picture
+
+from dsanon.layout import ReleasePaths
+from dsanon.sample import Region
+
+POINTS = tuple(float(v) for v in range(136))
+PEOPLE = [f"Person_{letter}" for letter in "ABCD"]
+
+
+def face(person: str, labelled: bool = True, aligned: bool = True) -> Face:
+    region = Region("face", (0, 0, 9, 9), landmarks=POINTS if aligned else ())
+    return Face(person, labelled, f"p{person}", "dataset", "anonymized", region)
+
+
+def picture(vectors: np.ndarray) -> Picture:
+    n = len(vectors)
+    none = np.zeros((n, 0), np.float32)
+    return Picture(np.ones(n, np.bool_), {}, {"x": vectors.astype(np.float32)}, none, none, none)
+
+
+def gathered(strangers: int = 0) -> Gathered:
+    """Two photos each of four people; in the release nobody looks like anybody."""
+    people = [person for person in PEOPLE for _ in range(2)]
+    faces = [face(person) for person in people]
+    files = [f"lfw/{person}/{person}_{1 + i % 2:04d}.jpg" for i, person in enumerate(people)]
+    original = np.repeat(10 * np.eye(4), 2, axis=0) + 0.1 * np.arange(8)[:, None] % 2
+    released = -original
+    for k in range(strangers):  # background faces: near to somebody, and no impostors to calibrate by
+        faces.append(face(f"unlabelled {k}", labelled=False))
+        files.append(files[0])
+        original, released = np.vstack([original, original[:1] + 0.01]), np.vstack([released, released[:1]])
+    return Gathered(faces, files, PEOPLE, {"original": picture(original), "release": picture(released)})
+
+
+def case(tmp_path: Path, dataset: str = "lfw", pairs: str = "") -> Case:
+    if pairs:
+        (tmp_path / "pairs.txt").write_text(pairs)
+    about = {"configuration": {"dataset": dataset}}
+    return Case(ReleasePaths.of(None, tmp_path / "release"), tmp_path, about, pa.table({}), mapped=True)
+
+
+def values(found: lfw_release.Found) -> dict[tuple[str, str], float]:
+    return {(m.name, m.control): m.value for m in found[0]}
+
+
+def test_all_pairs_of_photos_and_no_stranger_among_the_impostors(tmp_path: Path) -> None:
+    for strangers in (0, 3):
+        found = lfw_release.verification(case(tmp_path, "celeba"), gathered(strangers), "x", "x")
+        assert values(found) == {("tar_at_far_all_pairs", "original"): 1.0, ("tar_at_far_all_pairs", "release"): 0.0}
+        assert {m.n for m in found[0]} == {8}
+        assert {curve.label for curve in found[1]} == {"original", "release", "impostors"}
+
+
+def test_a_few_pairs_are_no_protocol(tmp_path: Path) -> None:
+    pairs = "2\t1\nPerson_A\t1\t2\nPerson_A\t1\tPerson_B\t2\nPerson_C\t1\t2\nPerson_C\t1\tPerson_D\t2\n"
+    found = values(lfw_release.verification(case(tmp_path, pairs=pairs), gathered(), "x", "x"))
+    assert {name for name, _ in found} == {"tar_at_far_all_pairs"}
+
+
+def test_the_protocol_where_its_pairs_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lfw_release, "ENOUGH", 1)
+    pairs = "2\t1\nPerson_A\t1\t2\nPerson_A\t1\tPerson_B\t2\nPerson_C\t1\t2\nPerson_C\t1\tPerson_D\t2\n"
+    found = values(lfw_release.verification(case(tmp_path, pairs=pairs), gathered(), "x", "x"))
+    assert found["tar_at_far", "original"] == 1.0
+    assert found["tar_at_far", "release"] == 0.0
+    assert found["tar_at_far_own", "original"] == 1.0
+
+
+def test_nobody_with_two_photos(tmp_path: Path) -> None:
+    lone = gathered()
+    few = Gathered(
+        lone.faces[::2], lone.files[::2], PEOPLE, {"original": picture(np.eye(4)), "release": picture(np.eye(4))}
+    )
+    assert lfw_release.verification(case(tmp_path, "celeba"), few, "x", "x") == ([], [])

@@ -1,0 +1,77 @@
+"""Looking by processes is looking in this one; files that are not those of the release stop it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dsanon_eval.cache import Cache
+from dsanon_eval.case import Face, Scene
+from dsanon_eval.observation import Suite
+from dsanon_eval.watch import Look, observe
+from PIL import Image
+
+from dsanon.errors import ReleaseError, UsageError
+from dsanon.sample import Region
+
+HOG = Suite(("hog",))
+LOOKS: tuple[Look, ...] = (("original", HOG), ("release", HOG), ("blackout", HOG))
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    from skimage import data
+
+    return np.asarray(data.astronaut())[:256, 96:352]
+
+
+def place(folder: Path, name: str, pixels: np.ndarray) -> str:
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(folder / name)
+    return hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+
+def scenes(tmp_path: Path, portrait: np.ndarray) -> list[tuple[Scene, tuple[Look, ...]]]:
+    out = []
+    face = Face("a", True, "p", "dataset", "fallback", Region("face", (60, 40, 200, 200)))
+    for number in range(3):
+        before = place(tmp_path / "source", f"{number}.png", np.roll(portrait, 10 * number, axis=1))
+        after = place(tmp_path / "data", f"r{number}.png", np.full_like(portrait, 60 * number))
+        out.append((Scene(f"s{number}", f"{number}.png", before, f"r{number}.png", after, (face,)), LOOKS))
+    return out
+
+
+def seen(tmp_path: Path, made: list[tuple[Scene, tuple[Look, ...]]], workers: int) -> list[tuple[str, list[int]]]:
+    """How many faces HOG finds in each look at each scene."""
+    with Cache(None) as cache:
+        found = observe(made, len(made), tmp_path / "source", tmp_path / "data", workers, cache)
+        return [(scene.sample, [len(looks[look].squares["hog"]) for look in LOOKS]) for scene, looks in found]
+
+
+def test_processes_see_what_this_one_sees_in_order(tmp_path: Path, portrait: np.ndarray) -> None:
+    made = scenes(tmp_path, portrait)
+    here = seen(tmp_path, made, workers=0)
+    assert here == [(f"s{number}", [1, 0, 0]) for number in range(3)]
+    assert seen(tmp_path, made, workers=1) == here
+
+
+def test_only_the_very_files_are_looked_at(tmp_path: Path, portrait: np.ndarray) -> None:
+    made = scenes(tmp_path, portrait)
+    place(tmp_path / "data", "r1.png", portrait)
+    with pytest.raises(ReleaseError, match=r"data/r1\.png is missing or was altered"):
+        seen(tmp_path, made, workers=0)
+    (tmp_path / "source" / "0.png").unlink()
+    with pytest.raises(UsageError, match=r"0\.png is not in .* or not as it was"):
+        seen(tmp_path, made, workers=0)
+
+
+def test_a_fault_in_a_process_arrives_as_what_it_was(tmp_path: Path, portrait: np.ndarray) -> None:
+    scene, looks = scenes(tmp_path, portrait)[0]
+    text = tmp_path / "data" / "r0.png"
+    text.write_text("no image")
+    wrong = hashlib.sha256(text.read_bytes()).hexdigest()
+    broken = Scene(scene.sample, scene.source_file, scene.source_sha256, "r0.png", wrong, scene.faces)
+    with pytest.raises(UsageError, match=r"r0\.png: not an image"):
+        seen(tmp_path, [(broken, looks)], workers=1)

@@ -1,0 +1,66 @@
+"""Two processes on Ray Train (gloo), as several GPUs are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from dsanon_training import launch
+from dsanon_training.loop import CHECKPOINT
+from dsanon_training.recipe import validate
+from dsanon_training.report import Report
+from made_up_crops import made_up_cache
+from test_loop import TINY
+
+from dsanon.errors import DsanonError, RecipeError, UsageError
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = made_up_cache(tmp_path / "crops")
+    monkeypatch.setattr(launch, "prepare", lambda *_: made)
+    return made
+
+
+def state(out: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return dict(torch.load(out / CHECKPOINT, weights_only=True))
+
+
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_two_processes_average_resume_and_report(cache: Path, tmp_path: Path) -> None:
+    out, recipe = tmp_path / "two", TINY | {"name": "tiny", "save_every": 1}
+    launch.train(validate(recipe | {"steps": 1}), tmp_path, out, 2, False, Report())
+    after_one = state(out)["generator"]
+    launch.train(validate(recipe | {"steps": 2}), tmp_path, out, 2, True, Report())
+    assert not torch.equal(after_one["out.weight"], state(out)["generator"]["out.weight"])
+    starts = json.loads((out / "run.json").read_text())["starts"]
+    assert [(start["step"], start["workers"]) for start in starts] == [(0, 2), (1, 2)]
+    assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [1, 2]
+    assert not (out / "ray").exists()
+
+
+def test_what_a_process_raises_is_told_as_it_was() -> None:
+    from ray.train import WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+
+    def failed(error: Exception) -> DsanonError:
+        return launch._first_cause(WorkerGroupError("…", {0: UserExceptionWithTraceback(error, "Traceback …")}))
+
+    assert str(failed(RecipeError("bad input"))) == "bad input"
+    assert failed(RecipeError("bad input")).exit_code == 2
+    assert str(failed(ValueError("x"))) == "a training process failed: ValueError: x"
+    assert failed(ValueError("x")).exit_code == 1
+
+
+def test_what_cannot_be_started_is_said_first(cache: Path, tmp_path: Path) -> None:
+    recipe = validate(TINY | {"batch": 3})
+    with pytest.raises(RecipeError, match="batch = 3 cannot be shared by 2"):
+        launch.train(recipe, tmp_path, tmp_path / "run", 2, False, Report())
+    with pytest.raises(UsageError, match="--workers 0"):
+        launch.train(recipe, tmp_path, tmp_path / "run", 0, False, Report())
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / CHECKPOINT).touch()
+    with pytest.raises(RecipeError, match="holds a run: go on with --resume"):
+        launch.train(recipe, tmp_path, tmp_path / "run", 1, False, Report())
