@@ -28,7 +28,7 @@ def state(out: Path) -> dict[str, dict[str, torch.Tensor]]:
     return dict(torch.load(out / CHECKPOINT, weights_only=True))
 
 
-@pytest.mark.filterwarnings("default")  # Ray's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray's own
 def test_two_processes_average_resume_and_report(cache: Path, tmp_path: Path) -> None:
     out, recipe = tmp_path / "two", TINY | {"name": "tiny", "save_every": 1}
     launch.train(validate(recipe | {"steps": 1}), tmp_path, out, 2, False, Report())
