@@ -23,7 +23,7 @@ from dsanon.private_map import lookup
 from dsanon.sample import Pixels
 from dsanon_eval.attacks import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
 from dsanon_eval.audit_files import AuditFiles, read_audit
-from dsanon_eval.crops import crop, frame_of, open_picture
+from dsanon_eval.cutouts import crop, frame_of, open_picture
 from dsanon_eval.figures import draw_curves, draw_rows, draw_trade_off, finite
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.review_queue import current_queue
