@@ -45,6 +45,15 @@ class AuditFiles:
         return [figure for figure in self.measurements if figure.passed is False]
 
     @property
+    def uncertain(self) -> list[Measurement]:
+        """Figures that keep their gate while their interval reaches beyond it: another sample might have missed."""
+        return [
+            figure
+            for figure in self.measurements
+            if figure.gate and figure.passed and figure.ci95 and not all(map(figure.gate.passed, figure.ci95))
+        ]
+
+    @property
     def gated(self) -> int:
         """How many figures have a gate."""
         return sum(figure.gate is not None for figure in self.measurements)

@@ -135,7 +135,11 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     )
     forget(paths.release)
     text = write_report(paths.release).read_text()
-    assert "All 1 gates kept" in text
+    assert "Every gate kept (1)</h2>" in text
+    report.write_text(report.read_text().replace('"n": 5', '"n": 5, "ci95": [0.4, 0.7]'))
+    text = write_report(paths.release).read_text()
+    assert "Every gate kept (1), 1 within the margin of error</h2>" in text
+    assert "n = 5)" in text
     assert "<strong>The key was destroyed.</strong>" in text
     with pytest.raises(KeyFileError):
         write_report(paths.release, paths.release.parent / "source", with_source=True)
