@@ -80,8 +80,8 @@ def face_pairs(release: Path, source: Path, private: Path, frames: int) -> Itera
     for name, group in groupby(made.samples(), key=lambda sample: str(sample.sequence)):
         samples = [sample for sample in group if not sample.problem]
         matched = [theirs.get((files.get(sample.file, sample.file), sample.frame)) for sample in samples]
-        both = [(number, mine, theirs_) for number, (mine, theirs_) in enumerate(zip(samples, matched, strict=True))]
-        known = [(number, mine, other) for number, mine, other in both if other is not None][:frames]
+        both = enumerate(zip(samples, matched, strict=True))
+        known = [(number, mine, other) for number, (mine, other) in both if other is not None][:frames]
         if known:
             yield _pairs(name, known, made, original, faces)
 
