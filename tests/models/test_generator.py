@@ -71,6 +71,15 @@ def test_the_fast_norm_is_instance_norm_with_the_same_gradients() -> None:
         assert torch.allclose(a, b, atol=1e-4)
 
 
+def test_what_is_compiled_is_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    generator = Generator(SMALL).eval()
+    with torch.no_grad():
+        plain = generator(*inputs(1))
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+        assert torch.allclose(generator(*inputs(1)), plain, atol=1e-4)
+
+
 def test_export_and_load_round_trip(tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = Generator(SMALL).eval()
