@@ -241,10 +241,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, default=2, help="of LFW's ten; 0 leaves LFW out [2]")
     parser.add_argument("--cache", type=Path, help="remembers what was seen of real faces [OUT.cache, mode 0700]")
     options = parser.parse_args(arguments)
-    try:
-        import torch
+    import torch
 
-        torch.set_flush_denormal(True)
+    torch.set_flush_denormal(True)
+    try:
         with Cache(options.cache or options.out.with_name(options.out.name + ".cache")) as cache:
             report = measure(
                 options.data, options.weights, options.people, options.vectors, options.each, options.folds, cache
@@ -253,6 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DsanonError as error:
         print(f"generator_figures: {error}", file=sys.stderr)
         return error.exit_code
+    finally:
+        torch.set_flush_denormal(False)
     for m in report["measurements"]:
         interval = "" if m["ci95"] is None else f"[{m['ci95'][0]:.4f}, {m['ci95'][1]:.4f}]"
         print(f"{m['name']:<36} {m['model']:<32} {m['control']:<9} {m['value']:9.4f} {interval:<18} n={m['n']}")

@@ -102,6 +102,10 @@ def observe(
         cache.commit()
         if pool:
             pool.shutdown(cancel_futures=True)
+        else:
+            import torch
+
+            torch.set_flush_denormal(False)  # the caller's process has its arithmetic back
 
 
 def _remembered(
