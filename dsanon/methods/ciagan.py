@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -16,6 +17,8 @@ from dsanon.models.weights import load_generator, pick_device, read_card
 from dsanon.plan import Control
 from dsanon.sample import Mask, Pixels
 from dsanon.shape_model import NAME, load_shape_model
+
+_COLOURLESS = 8  # difference of two colours up to which a pixel passes for grey: JPEG leaves a little
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,5 +87,13 @@ class Painter:
             ]
             painted = self.generator(*(p.to(self.device) for p in planes))
             pixels = ((painted.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-            out.extend(np.ascontiguousarray(p) for p in pixels.cpu().numpy())
+            out.extend(_toned(np.ascontiguousarray(p), c) for p, c in zip(pixels.cpu().numpy(), piece, strict=True))
         return out
+
+
+def _toned(painted: Pixels, crop: Crop) -> Pixels:
+    """``painted`` without colour where what is visible around it has none: an old photo stays black and white."""
+    seen = crop.pixels[~(crop.hidden | crop.padding)].astype(np.int16)
+    if not len(seen) or np.quantile(np.ptp(seen, axis=1), 0.98) > _COLOURLESS:
+        return painted
+    return np.repeat(cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
