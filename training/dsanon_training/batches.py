@@ -180,6 +180,8 @@ def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
         w, h = rng.integers(20, 70, 2)
         other = other.copy()
         other[max(0, y) : y + h, max(0, x) : x + w] = True
+    if rng.random() < 0.04:  # a face in the midst of covered people: nothing around it is to be seen
+        other = np.ones_like(other)
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return np.where(padding[..., None] > 0, np.uint8(PAD), pixels), points, padding, other
 
