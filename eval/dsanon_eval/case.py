@@ -78,8 +78,8 @@ class Case:
         """Of every face: its sample, its person, and whether the source says who that is."""
         samples = self.rows["sample"].to_pylist()
         labels = self.rows["source_subject"].to_pylist()
-        regions = self.rows["region"].to_pylist()
-        people = [_person(*row) for row in zip(samples, regions, labels, strict=True)]
+        scopes, subjects = self.rows["scope"].to_pylist(), self.rows["subject"].to_pylist()
+        people = [_person(*row) for row in zip(scopes, subjects, labels, strict=True)]
         return samples, people, [label is not None for label in labels]
 
     def scenes(self, chosen: Collection[str] | None = None) -> Iterator[Scene]:
@@ -169,8 +169,9 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _person(sample: str, region: int, label: str | None) -> str:
-    return f"unlabelled {sample}#{region}" if label is None else label
+def _person(scope: str, subject: str, label: str | None) -> str:
+    """Who the source says it is; else whoever has the pseudonym: a region of a still, or a track of a sequence."""
+    return f"unlabelled {scope} {subject}" if label is None else label
 
 
 def _scene(rows: list[dict[str, Any]]) -> Scene:
@@ -197,5 +198,5 @@ def _face(row: dict[str, Any]) -> Face:
         row["detector"] or "",
         row["score"] or 0.0,
     )
-    person = _person(row["sample"], row["region"], label)
+    person = _person(row["scope"], row["subject"], label)
     return Face(person, label is not None, row["subject"], row["scope"], row["status"], region, row["region"])

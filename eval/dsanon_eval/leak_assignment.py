@@ -16,7 +16,7 @@ def misassigned(opened: Opened) -> Iterator[Finding]:
     """
     if opened.manifest is None or opened.map is None:
         return
-    mapped = _Rules()
+    mapped = _Rules(opened.dataset in TRACKED)
     missing = set(opened.by_region)
     columns = ["sample", "file", "region", "subject", "scope", "status"]
     for batch in opened.manifest.select(columns).to_batches(max_chunksize=1 << 14):
@@ -41,20 +41,25 @@ def misassigned(opened: Opened) -> Iterator[Finding]:
         yield Finding("assignment", "manifest.parquet", f"{len(missing)} regions of the map are not in the manifest")
 
 
+TRACKED = frozenset({"mots", "mot", "video"})  # unlabelled people keep one pseudonym along their track
 _COLUMNS = ["source_subject", "subject", "scope", "control_ids", "control_weights"]
 
 
 class _Rules:
-    """What was seen so far, and the rules that the next region must keep."""
+    """What was seen so far, and the rules that the next region must keep. tracked: the samples are frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracked: bool) -> None:
+        self._tracked = tracked
         self._seen: dict[tuple[str, Hashable, Hashable], Hashable] = {}
 
     def add(self, file: str, sample: str, region: int, row: dict[str, Any]) -> Iterator[Finding]:
-        """Findings for one row of the map. An unlabelled region is a subject of its own."""
+        """Findings for one row of the map. An unlabelled region is a subject of its own, or a track's in a sequence."""
         scope, pseudonym, label = row["scope"], row["subject"], row["source_subject"]
-        person: Hashable = label if label is not None else (sample, region)
+        track = (scope, pseudonym) if self._tracked else (sample, region)
+        person: Hashable = label if label is not None else track
         where = f"region {region}"
+        if label is None and self._broken("twice", (sample, pseudonym), region):
+            yield Finding("assignment", file, f"{where}: somebody unlabelled is twice in one picture")
         if self._broken("pseudonym", (scope, person), pseudonym):
             yield Finding("assignment", file, f"{where}: one subject has two pseudonyms in a scope")
         if self._broken("person", (scope, pseudonym), person):
