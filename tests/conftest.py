@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dsanon.layout import ReleasePaths
@@ -17,6 +18,14 @@ def shared() -> Path:
     if not (root / "data").is_dir():
         pytest.skip(f"no real data at {root}: set DSANON_SHARED")
     return root
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    """(320, 512, 3): head and shoulders of the astronaut Eileen Collins (NASA, public domain), from scikit-image."""
+    from skimage import data
+
+    return np.asarray(data.astronaut())[:320]
 
 
 @pytest.fixture

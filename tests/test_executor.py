@@ -45,13 +45,6 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
-    from skimage import data
-
-    return np.asarray(data.astronaut())[:320]
-
-
-@pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
     """Three shards of walls; a portrait in the first and one in the last."""
     root = tmp_path_factory.mktemp("source")

@@ -31,13 +31,6 @@ def digest(release: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
-    from skimage import data
-
-    return np.asarray(data.astronaut())[:320]
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
     """A folder with faces, without, and with what cannot be read; more than one shard of it."""
     root = tmp_path_factory.mktemp("source")

@@ -23,13 +23,6 @@ from runs import anonymize, assert_nothing_of, digest, dsanon, files, fill, like
 
 
 @pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
-    from skimage import data
-
-    return np.asarray(data.astronaut())[:320]
-
-
-@pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
     """Three portraits and a wall."""
     root = tmp_path_factory.mktemp("source")

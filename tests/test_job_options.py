@@ -19,13 +19,6 @@ BYSTANDER = np.s_[150:210, 2:62]
 
 
 @pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
-    from skimage import data
-
-    return np.asarray(data.astronaut())[:320]
-
-
-@pytest.fixture(scope="module")
 def celeba(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
     """Person 7 in 000001 and 000003, 8 with a bystander in 000002, 9 in 000004, whose face nobody can see."""
     root = tmp_path_factory.mktemp("celeba")

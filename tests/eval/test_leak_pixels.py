@@ -8,7 +8,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import pytest
 from dsanon_eval.leak_pixels import look
 from dsanon_eval.leak_release import Case, Seen
 from PIL import Image
@@ -16,13 +15,6 @@ from PIL import Image
 from dsanon.detectors import Detection
 
 BOX = (170.0, 60.0, 280.0, 200.0)
-
-
-@pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
-    from skimage import data
-
-    return np.asarray(data.astronaut())[:320]
 
 
 def covered(portrait: np.ndarray, box: tuple[float, float, float, float] = BOX) -> np.ndarray:
