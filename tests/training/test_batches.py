@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -51,6 +51,22 @@ def test_who_is_held_out_is_only_looked_at(crops: Crops) -> None:
     assert crops.held_out[people.unseen].all()
     assert not crops.held_out[people.training].any()
     assert plain(crops, people.unseen).control.shape == (2, 0)
+
+
+def test_faces_turned_aside_are_drawn_as_often_as_asked_for(crops: Crops) -> None:
+    landmarks = crops.landmarks.copy()
+    landmarks[[5, 7], 30, 0] += 12  # the tips of two noses
+    people = People(replace(crops, landmarks=landmarks), 2)
+    assert people.training[people.turned].tolist() == [5, 7]
+    for share in (0.0, 1.0):
+        recipe = replace(RECIPE, batch=1, turned_share=share)
+        drawn = [batch(replace(crops, landmarks=landmarks), people, recipe, step) for step in range(30)]
+        shown = [_aside(b.points[0]) > 0.1 for b in drawn]
+        assert all(shown) if share else not any(shown)
+
+
+def _aside(points: np.ndarray) -> float:
+    return float(abs(2 * (points[30, 0] - points[0, 0]) / (points[16, 0] - points[0, 0]) - 1))
 
 
 def test_the_stream_goes_on_in_the_middle(crops: Crops) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -83,10 +84,18 @@ class People:
         held = crops.held_out
         self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
         self.training = np.flatnonzero(~held)
+        aside = _turned_aside(crops.landmarks[self.training])
+        self.turned = aside >= np.quantile(aside, 0.9)  # of those in ``training``
         self.unseen = np.flatnonzero(held)
         ordered = np.argsort(self.identity, kind="stable")
         ends = np.searchsorted(self.identity[ordered], np.arange(len(self.identities) + 1))
         self.photos = [ordered[a:b] for a, b in pairwise(ends)]  # the crops of each identity
+
+
+def _turned_aside(landmarks: Floats) -> npt.NDArray[np.floating]:
+    """How far the tip of the nose lies from the middle of the jaw's ends, of half their distance: (n,)."""
+    left, right, nose = (landmarks[:, i, 0] for i in (0, 16, 30))
+    return np.abs(2 * (nose - left) / (right - left) - 1)
 
 
 def plain(crops: Crops, indices: np.ndarray) -> Batch:
@@ -103,7 +112,9 @@ def batch(
     """The samples that process ``rank`` of ``ranks`` has in ``step``: augmented crops and their targets."""
     rng = np.random.default_rng([recipe.seed, step, rank])
     size = recipe.batch // ranks
-    chosen = rng.choice(people.training, size, replace=False)
+    turned, share = people.turned, recipe.turned_share
+    odds = np.where(turned, share / turned.sum(), (1 - share) / max(1, (~turned).sum()))
+    chosen = rng.choice(people.training, size, replace=False, p=odds / odds.sum())
     control = torch.zeros(size, len(people.identities))
     own = np.zeros(size, bool)
     samples = []

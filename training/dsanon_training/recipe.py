@@ -49,6 +49,9 @@ class Recipe:
         0.5, "share of the samples whose target is the source's own identity, whose pixels are known"
     )
     mix_share: float = _key(0.2, "share of the other samples whose target is a mix of two identities")
+    turned_share: float = _key(
+        0.1, "share of the samples that show one of the tenth of the faces turned furthest aside"
+    )
     spread_share: float = _key(0.5, "share of the samples that hide more than the outline, as another face shape needs")
     l1: float = _key(6.0, "weight of the distance to the source's pixels, where they are known")
     ring: float = _key(6.0, "weight of the distance to the visible pixels around the region")
@@ -83,7 +86,7 @@ _CHOICES = {
     "guide": ("siamese", "classifier"),
     "precision": ("auto", "bf16", "fp16", "fp32"),
 }
-_SHARES = ("own_share", "mix_share", "spread_share", "decay_from", "ema")
+_SHARES = ("own_share", "mix_share", "turned_share", "spread_share", "decay_from", "ema")
 _POSITIVE = (
     *("steps", "batch", "embedding", "learning_rate", "min_photos", "views", "warmup", "margin"),
     *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
