@@ -95,7 +95,7 @@ class People:
 def _turned_aside(landmarks: Floats) -> npt.NDArray[np.floating]:
     """How far the tip of the nose lies from the middle of the jaw's ends, of half their distance: (n,)."""
     left, right, nose = (landmarks[:, i, 0] for i in (0, 16, 30))
-    return np.abs(2 * (nose - left) / (right - left) - 1)
+    return np.asarray(np.abs(2 * (nose - left) / (right - left) - 1))
 
 
 def plain(crops: Crops, indices: np.ndarray) -> Batch:
