@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,6 +60,42 @@ def locked(folder: Path, note: Path | None = None) -> Iterator[bool]:
         if not os.path.samestat(os.fstat(descriptor), folder.stat()):
             raise ReleaseError(f"{folder} was renamed by another run just now: look what became of it and try again")
         yield supported
+    finally:
+        os.close(descriptor)
+
+
+def share(folder: Path) -> int | None:
+    """Note for :func:`wait_for` that this process works in ``folder``, until it ends; the descriptor that does it.
+
+    A worker outlives its killed driver by seconds. None where the file system has no locks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def wait_for(folder: Path, seconds: float = 60) -> None:
+    """Wait until no process that called :func:`share` works in ``folder``. Raises ReleaseError after ``seconds``."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + seconds
+    try:
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ReleaseError(
+                        f"{folder} is in use by workers of an interrupted run that do not end: end them and try again"
+                    ) from None
+                time.sleep(0.05)
+            except OSError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise
+                return None
     finally:
         os.close(descriptor)
 

@@ -31,7 +31,7 @@ from dsanon.errors import DsanonError, ReleaseError
 from dsanon.key import create_key, key_check, load_key
 from dsanon.layout import ReleasePaths
 from dsanon.listing import recover, reorder
-from dsanon.lock import locked, owned
+from dsanon.lock import locked, owned, wait_for
 from dsanon.manifest import Counts
 
 __all__ = [
@@ -94,6 +94,8 @@ def open_release(
             paths.partial.mkdir(exist_ok=True)
             stack.callback(_discard_empty, paths.partial)
             stack.enter_context(locked(paths.partial))
+            if paths.staging.is_dir():
+                wait_for(paths.staging)
             recover(paths.data)
             _recover(paths)
             _refuse_finished(paths, overwrite)
