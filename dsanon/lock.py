@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from dsanon.durable import PRIVATE, read_json, write_json
+from dsanon.durable import PRIVATE, read_object, write_json
 from dsanon.errors import ReleaseError
 
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -29,7 +28,7 @@ def owned(private: Path) -> Iterator[None]:
     """
     note = private / "owner.json"
     with locked(private, note) as supported:
-        holder = read_json(note)
+        holder = read_object(note, pid=int, host=str, started=str)
         if holder and (holder["host"] != socket.gethostname() or (not supported and _alive(holder["pid"]))):
             raise _running(private, note)
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -101,7 +100,7 @@ def wait_for(folder: Path, seconds: float = 60) -> None:
 
 
 def _running(folder: Path, note: Path | None) -> ReleaseError:
-    holder: dict[str, Any] | None = read_json(note) if note else None
+    holder = read_object(note, pid=int, host=str, started=str) if note else None
     if not holder:
         return ReleaseError(f"{folder} is in use by another run: wait for its end")
     return ReleaseError(
@@ -115,6 +114,6 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except (PermissionError, OverflowError):
         return True
     return True

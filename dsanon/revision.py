@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsanon.durable import PRIVATE, read_json, write_json
+from dsanon.durable import PRIVATE, read_object, write_json
 from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.key import key_check
 from dsanon.layout import ReleasePaths
@@ -158,7 +158,7 @@ def _refuse_another_job(
     paths: ReleasePaths, entries: Mapping[str, Any], applied: Sequence[Decision], key: bytes
 ) -> None:
     made = {**entries, **({"review": as_entries(applied)} if applied else {}), "key": key_check(key)}
-    about = read_json(paths.release / "release.json")
+    about = read_object(paths.release / "release.json") or {}
     if fingerprint_of(made) != about.get("fingerprint"):
         raise ReleaseError(
             f"{paths.release} was made of other options, weights or inputs, or with another key: "
