@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check faults fuzz setup clean
 
 setup: .venv/.ready
 
@@ -27,6 +27,15 @@ check: setup
 
 test: check
 	$(BIN)/pytest
+
+# long runs, not part of the tests: TIMES faults of each kind, MINUTES for each parser (docs/reliability.md)
+TIMES ?= 50
+faults: setup
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults --times $(TIMES) --json ../faults.json
+
+MINUTES ?= 30
+fuzz: setup
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --minutes $(MINUTES) --json ../fuzz.json
 
 clean:
 	rm -rf .venv dsanon-demo .mypy_cache .ruff_cache .pytest_cache

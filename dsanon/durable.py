@@ -92,7 +92,9 @@ def read_json(path: Path) -> Any:
     except (OSError, ValueError) as error:
         raise ReleaseError(f"{path} cannot be read as JSON ({error}): restore it or delete it") from error
     except RecursionError:
-        raise ReleaseError(f"{path} cannot be read as JSON (it is nested too deeply): restore it or delete it") from None
+        raise ReleaseError(
+            f"{path} cannot be read as JSON (it is nested too deeply): restore it or delete it"
+        ) from None
 
 
 def read_object(path: Path, **fields: type) -> dict[str, Any] | None:

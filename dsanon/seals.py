@@ -31,7 +31,9 @@ def require(*paths: Path) -> None:
     """Raise ReleaseError unless every file is the one that was sealed."""
     for path in paths:
         if not sound(path):
-            raise ReleaseError(f"{path} was damaged or altered during the run: go on with --resume, which makes it anew")
+            raise ReleaseError(
+                f"{path} was damaged or altered during the run: go on with --resume, which makes it anew"
+            )
 
 
 def discard_damaged(shards: Iterable[Shard], staging: Path, data: Path) -> None:
@@ -55,9 +57,7 @@ def _rendered(shard: Shard, staging: Path, data: Path) -> bool:
         return False
     files: dict[str, str] = json.loads(shard.done(staging).read_bytes())["files"]
     try:
-        return all(
-            not (data / file).is_symlink() and digest(data / file) == sha256 for file, sha256 in files.items()
-        )
+        return all(not (data / file).is_symlink() and digest(data / file) == sha256 for file, sha256 in files.items())
     except OSError:
         return False
 

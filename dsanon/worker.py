@@ -127,7 +127,11 @@ class Worker:
         write_map_rows(shard.map(staging), private)
         shard.at(staging).unlink(missing_ok=True)
         counts = {"samples": len(shard.samples), "faces": len(private), "quarantined": len(withheld)}
-        done: dict[str, Any] = {"counts": counts, "files": dict(sorted(hashes.items())), "released": sorted(rows.released)}
+        done: dict[str, Any] = {
+            "counts": counts,
+            "files": dict(sorted(hashes.items())),
+            "released": sorted(rows.released),
+        }
         done["quarantined"] = [[q.sample, q.source_file, q.reason, q.source_sha256] for q in withheld]
         write_json(shard.done(staging), done, PRIVATE)
         seal(shard.manifest(staging), shard.map(staging), shard.done(staging))

@@ -105,8 +105,9 @@ def test_weights_that_are_altered_during_the_run_are_not_used(tmp_path: Path) ->
 
 
 def test_the_workers_of_a_killed_driver_are_waited_for(tmp_path: Path) -> None:
-    code = f"from dsanon.lock import share; import pathlib, time; share(pathlib.Path({str(tmp_path)!r})); print('on', flush=True); time.sleep(60)"
-    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    code = "import pathlib, sys, time; from dsanon.lock import share; share(pathlib.Path(sys.argv[1]))"
+    code += "; print('on', flush=True); time.sleep(60)"
+    worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert worker.stdout is not None
         worker.stdout.readline()

@@ -192,7 +192,8 @@ def read_list(path: Path) -> list[Row]:
             numbers = ()
         if len(numbers) != count or max(map(abs, numbers), default=0) > LARGEST or not _NUMBERED.fullmatch(fields[0]):
             raise SourceError(
-                f"{path.name} line {number}: {line.strip()[:40]!r}: expected 000001.jpg and {count} whole numbers up to {LARGEST}"
+                f"{path.name} line {number}: {line.strip()[:40]!r}: expected 000001.jpg and {count} whole numbers"
+                f" up to {LARGEST}"
             )
         if path.name == IDENTITY and numbers[0] < 1:
             raise SourceError(f"{path.name} line {number}: identity {numbers[0]}: expected 1 or more")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
@@ -206,7 +205,11 @@ def _size(path: Path, image: dict[str, Any]) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
     if width is None and height is None:
         return None
-    if type(width) is not int or type(height) is not int or not 1 <= min(width, height) <= max(width, height) <= LARGEST:
+    if (
+        type(width) is not int
+        or type(height) is not int
+        or not 1 <= min(width, height) <= max(width, height) <= LARGEST
+    ):
         raise SourceError(f"{path.name}: image {image['id']} is {width!r} x {height!r}: expected pixels")
     return width, height
 

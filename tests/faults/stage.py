@@ -32,8 +32,7 @@ class Scene:
 
     def options(self, release: Path, key: Path, workers: int | None = None) -> list[str]:
         count = self.workers if workers is None else workers
-        detectors = "hog" if self.method != "ciagan" else "hog:upsample=0"
-        options = ["--method", self.method, "--detectors", detectors, "--workers", count, "--key", key]
+        options = ["--method", self.method, "--detectors", "hog:upsample=0", "--workers", count, "--key", key]
         return list(map(str, ["anonymize", "--dataset", self.dataset, release.with_name("source"), release, *options]))
 
 

@@ -50,7 +50,7 @@ def one(name: str, folder: Path, seconds: float, first: int) -> None:
     try:
         fed = fuzz(PARSERS[name], folder, seconds, 1000 * first)
     except BaseException:
-        found = traceback.format_exc()[-3000:]
+        found = traceback.format_exc()[-1500:]
     (folder / "result").write_text(json.dumps([fed, found]))
 
 

@@ -1,4 +1,4 @@
-"""Damage by Hypothesis: whole files, changed here and there; what breaks a parser is shrunk to the smallest that does."""
+"""Damage by Hypothesis: whole files, changed here and there; what breaks a parser is shrunk to the least that does."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fuzz.parsers import Parser
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from dsanon.errors import BadImage, UsageError
-from fuzz.parsers import Parser
 
 SECONDS = 10  # that one file may take
 MEMORY = 3 * 2**30  # bytes that one file may take, beyond what is loaded
@@ -50,8 +50,8 @@ def feed(parser: Parser, data: bytes, folder: Path) -> None:
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         parser.read(data, folder)
-    except (UsageError, BadImage) as error:
-        assert "\n" not in str(error).strip(), f"a message of several lines: {error}"
+    except (UsageError, BadImage):
+        return
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -98,7 +98,7 @@ def fuzz(parser: Parser, folder: Path, seconds: float, first: int = 0, examples:
             try:
                 seed(number)(options(given(damaged(parser.seeds(), parser.words))(one)))()
             except BaseException as error:
-                error.add_note(f"file: {latest!r:.2000}")
+                error.add_note(f"file: {latest!r:.600}")
                 raise
             if time.monotonic() > end:
                 return fed

@@ -193,7 +193,11 @@ def _videos() -> list[bytes]:
     import av
 
     found = []
-    for name, codec, pixels in (("mp4", "libx264", "yuv420p"), ("matroska", "mjpeg", "yuvj420p"), ("avi", "mpeg4", "yuv420p")):
+    for name, codec, pixels in (
+        ("mp4", "libx264", "yuv420p"),
+        ("matroska", "mjpeg", "yuvj420p"),
+        ("avi", "mpeg4", "yuv420p"),
+    ):
         out = io.BytesIO()
         with av.open(out, "w", format=name) as container:
             stream = container.add_stream(codec, rate=10)
@@ -220,7 +224,9 @@ def _table(table: pa.Table) -> bytes:
 
 
 def _manifest_seeds() -> list[bytes]:
-    row = ManifestRow("a", "a.png", "dataset", "anonymized", 0, "face", (0, 0, 5, 5), "p1", "blur", output_sha256="ab" * 32)
+    row = ManifestRow(
+        "a", "a.png", "dataset", "anonymized", 0, "face", (0, 0, 5, 5), "p1", "blur", output_sha256="ab" * 32
+    )
     return [_table(to_table([row, ManifestRow("b", "b.png", "dataset", "empty", output_sha256="cd" * 32)]))]
 
 
@@ -378,13 +384,19 @@ PARSERS: dict[str, Parser] = {
     "people.txt": Parser(lambda: [b"1\n2\nAnn_By\t1\nBob\t2\n"], TEXT, _lfw("people.txt")),
     "celeba": Parser(_celeba_seeds, TEXT, _celeba),
     "gt.txt": Parser(lambda: [b"1,1,2,2,9,9,1,1,0.5\n1,2,3,3,4,4,1,7,1\n"], TEXT, _mot("gt/gt.txt")),
-    "seqinfo.ini": Parser(lambda: [_SEQINFO], [*TEXT, b"[", b"=", b"[Sequence]", b"imWidth=", b"%(x)s"], _mot("seqinfo.ini")),
+    "seqinfo.ini": Parser(
+        lambda: [_SEQINFO], [*TEXT, b"[", b"=", b"[Sequence]", b"imWidth=", b"%(x)s"], _mot("seqinfo.ini")
+    ),
     "instances_txt": Parser(_mots_seeds, TEXT, _mots_text),
     "instances": Parser(_instances_seeds, BYTES, _instances),
     "video": Parser(_videos, BYTES, _video),
     "manifest": Parser(_manifest_seeds, BYTES, _manifest),
-    "identity_map": Parser(_map_seeds, BYTES, lambda data, folder: read_map(_file(data, folder / "map"), bytes(32)).to_pylist()),
-    "quarantine": Parser(_quarantine_seeds, BYTES, lambda data, folder: read_quarantine(_file(data, folder / "q")).to_pylist()),
+    "identity_map": Parser(
+        _map_seeds, BYTES, lambda data, folder: read_map(_file(data, folder / "map"), bytes(32)).to_pylist()
+    ),
+    "quarantine": Parser(
+        _quarantine_seeds, BYTES, lambda data, folder: read_quarantine(_file(data, folder / "q")).to_pylist()
+    ),
     "review.json": Parser(_review_seeds, JSON, lambda data, folder: read_review(_file(data, folder / "review.json"))),
     "release.json": Parser(lambda: [b'{"schema": 1, "state": "complete", "fingerprint": "ab"}'], JSON, _release_json),
     "job.json": Parser(_state_seeds, JSON, _state("job")),
@@ -395,8 +407,12 @@ PARSERS: dict[str, Parser] = {
     "safetensors": Parser(_tensor_seeds, [*BYTES, *JSON], _tensors),
     "onnx": Parser(lambda: [b"\x08\x07\x12\x04test:\x04\n\x00\x12\x00"], BYTES, _onnx),
     "dlib": Parser(lambda: [b"\x01\x01\x01\x02\x01\x44"], BYTES, _dlib),
-    "registered.json": Parser(lambda: [b'{"yunet": {"file": "yunet.onnx", "sha256": "ab", "size": 3}}'], JSON, _register),
+    "registered.json": Parser(
+        lambda: [b'{"yunet": {"file": "yunet.onnx", "sha256": "ab", "size": 3}}'], JSON, _register
+    ),
     "key": Parser(lambda: [b"ab" * 32 + b"\n"], TEXT, _key),
-    "cameras": Parser(lambda: [b"sequence\tcamera\nA\t1\nB,2\n"], TEXT, lambda data, folder: read_cameras(_file(data, folder / "c"))),
+    "cameras": Parser(
+        lambda: [b"sequence\tcamera\nA\t1\nB,2\n"], TEXT, lambda data, folder: read_cameras(_file(data, folder / "c"))
+    ),
     "keep": Parser(lambda: [b"# who\nAnn\n"], TEXT, lambda data, folder: read_kept(_file(data, folder / "k"))),
 }
