@@ -21,6 +21,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from dsanon.errors import BadImage
 from dsanon.images import MAX_PIXELS
 from dsanon.sample import Pixels
+from dsanon.sources.mp4 import refuse_promises
 
 # Codecs of which every packet is one picture that is shown, so that frames are counted without decoding.
 PACKET_IS_FRAME = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg"})
@@ -121,6 +122,7 @@ def _fingerprint(path: Path, changed: int, size: int) -> str:
 
 @lru_cache(maxsize=16)
 def _probe(path: Path, changed: int, size: int) -> Clip:
+    refuse_promises(path)
     first = next(_frames(path), None)
     if first is None:
         raise BadImage("no frame of the video can be decoded: it is empty or damaged")

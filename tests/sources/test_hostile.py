@@ -126,6 +126,23 @@ def test_a_video_that_promises_any_number_of_frames_is_refused(tmp_path: Path, m
         probe(path)
 
 
+def test_an_mp4_whose_header_promises_two_thousand_million_frames_is_refused(tmp_path: Path) -> None:
+    """FFmpeg would set aside 51 GB."""
+    from dsanon.demo import write_clip
+
+    path = tmp_path / "a.mp4"
+    write_clip(path, np.zeros((350, 700, 3), np.uint8))
+    assert probe(path).times
+    data = bytearray(path.read_bytes())
+    at = data.index(b"stsz") + 8
+    data[at : at + 8] = struct.pack(">II", 10, 2**31 - 1)
+    path.write_bytes(data)
+    before = peak()
+    with pytest.raises(BadImage, match="2147483647 samples are promised by"):
+        probe(path)
+    assert peak() - before < 50 * 2**20
+
+
 def test_a_video_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
     with pytest.raises(BadImage, match="not a regular file"):
