@@ -25,7 +25,7 @@ def trained_on(weights: Path, people: Iterable[str]) -> set[str]:
     Raises WeightsError for a file that is no generator.
     """
     known = set(read_card(weights).identities)
-    return {person for person in people if _hashed(person) in known}
+    return {person for person in people if hashlib.sha256(person.encode()).hexdigest()[:16] in known}
 
 
 def refuse_trained_on(weights: Path, people: Iterable[str]) -> None:
@@ -47,14 +47,11 @@ def attackers(labels: Iterable[str], generator: Path | None) -> tuple[list[str],
     here, notes = usable((*RECOGNISERS, *AUDITORS))
     if pnca.NAME in here:
         learned = pnca.learned()
-        known = {label for label in labels if any(_hashed(f"{name}/{label}") in learned for name in _NAMED)}
+        named = {f"{dataset}/{label}": label for label in labels for dataset in _NAMED}
+        known = {label for name, label in named.items() if hashlib.sha256(name.encode()).hexdigest()[:16] in learned}
         shared = learned.intersection(read_card(generator).identities) if generator else set()
         if known or shared:
             here.remove(pnca.NAME)
             whom = f"{len(known)} of the people measured" if known else f"{len(shared)} of the generator's identities"
             notes.append(f"{pnca.NAME} did not measure: it learned from {whom}")
     return here, notes
-
-
-def _hashed(person: str) -> str:
-    return hashlib.sha256(person.encode()).hexdigest()[:16]
