@@ -22,16 +22,16 @@ import dsanon
 from dsanon.durable import aside, explained, write_json
 from dsanon.errors import UsageError
 from dsanon.manifest import read_rows
+from dsanon.models import store
 from dsanon_eval import gates
+from dsanon_eval.attacks import disjoint, reidentification
 from dsanon_eval.attacks import landmarks as landmark_attack
-from dsanon_eval.attacks import reidentification
 from dsanon_eval.attacks import verification as lfw_release
-from dsanon_eval.attacks.disjoint import trained_on
 from dsanon_eval.attacks.linkage import linkage
 from dsanon_eval.leaks import scanner as leaks
 from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.measurement import Curve, Measurement
-from dsanon_eval.networks import recognisers
+from dsanon_eval.networks import inception, recognisers
 from dsanon_eval.report.page import write_report
 from dsanon_eval.review import queue as review_queue
 from dsanon_eval.seeing.cache import Cache
@@ -77,7 +77,7 @@ class Plan:
 
 SUITES = {
     "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, ()),
-    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod",)),
+    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod", "ssh")),
 }
 UNMAPPED = (
     "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
@@ -85,6 +85,7 @@ UNMAPPED = (
 )
 SEQUENCES = ("mots", "mot", "video")
 CLIPS = "frames of video files are scanned and watched, but not shown to recognisers: extract them for that"
+LENGTHS = {FEATURES: frechet.Features.length, inception.NAME: inception.InceptionFeatures.length}
 FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
 
 
@@ -188,9 +189,11 @@ def look(case: Case, plan: Plan, workers: int) -> tuple[Gathered, list[str]]:
         chosen = pick(case, plan.faces, plan.each)
         return _seen(case, chosen, lambda _: (("release", bare),), workers), notes
     slow, without_slow = usable(plan.slow)
-    attackers, without = usable(recognisers.RECOGNISERS)
+    _, people, labelled = case.people()
+    named = {person for person, known in zip(people, labelled, strict=True) if known}
+    attackers, without = disjoint.attackers(named, _generator(case))
     features, without_features = usable((FEATURES,))
-    notes += without_slow + without + without_features
+    notes += without_slow + without + without_features + usable((inception.NAME,))[1]
     if kept := case.about.get("counts", {}).get("regions", {}).get("face", {}).get("kept"):
         notes.append(f"{kept} faces were kept with their owners' consent and are not measured")
     everything = Suite(tuple(fast), tuple(attackers), features=bool(features), landmarks=True)
@@ -246,12 +249,14 @@ def measure(case: Case, gathered: Gathered) -> tuple[list[Measurement], list[Cur
     shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
     figures += landmark_attack.measure(shapes, gathered.people)
     for control, picture in gathered.pictures.items():
-        for where, real, made, people in (
-            ("face", original.face_features, picture.face_features, gathered.people),
-            ("image", original.image_features, picture.image_features, gathered.leaders),
+        for where, network, real, made, people in (
+            ("face", FEATURES, original.face_features, picture.face_features, gathered.people),
+            ("image", FEATURES, original.image_features, picture.image_features, gathered.leaders),
+            ("face", inception.NAME, original.face_fid, picture.face_fid, gathered.people),
+            ("image", inception.NAME, original.image_fid, picture.image_fid, gathered.leaders),
         ):
-            figures += _apart(where, control, real, made, people)
-    if any(figure.name.startswith("fd_") and figure.n < frechet.Features.length for figure in figures):
+            figures += _apart(where, control, real, made, people, network)
+    if any(figure.n < LENGTHS.get(figure.model, 0) for figure in figures):
         notes.append(
             "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
             "only to be compared with the controls of this run"
@@ -283,25 +288,34 @@ def _recognised(gathered: Gathered, name: str, model: str) -> tuple[list[Measure
     return figures, curves
 
 
-def _apart(where: str, control: str, real: np.ndarray, made: np.ndarray, people: Sequence[str]) -> list[Measurement]:
+def _apart(
+    where: str, control: str, real: np.ndarray, made: np.ndarray, people: Sequence[str], network: str
+) -> list[Measurement]:
     rows = np.flatnonzero(np.isfinite(real).all(axis=1) & np.isfinite(made).all(axis=1))
     if not real.shape[1] or not made.shape[1] or len(rows) < 8:
         return []
-    return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows])
+    return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows], network)
+
+
+def _generator(case: Case) -> Path | None:
+    """The file of the generator that painted the release, where it is here."""
+    weights: dict[str, str] = case.about.get("weights", {})
+    for model in store.describe():
+        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
+            return store.path(model["name"])
+    return None
 
 
 def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
     """A note where people are measured whom the generator was trained on: it knows them, so the figures flatter it."""
-    from dsanon.models import store
-
-    weights: dict[str, str] = case.about.get("weights", {})
-    for model in store.describe():
-        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
-            people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
-            known = trained_on(store.path(model["name"]), people)
-            if known:
-                return [f"{len(known)} of {len(people)} people measured are among those {model['name']} was trained on"]
-    return []
+    generator = _generator(case)
+    if generator is None:
+        return []
+    people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
+    known = len(disjoint.trained_on(generator, people))
+    return (
+        [f"{known} of {len(people)} people measured are among those {generator.stem} was trained on"] if known else []
+    )
 
 
 def write(

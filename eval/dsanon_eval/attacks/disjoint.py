@@ -1,4 +1,8 @@
-"""Is anybody who is measured among those whom the generator was trained on? Then the figures flatter it."""
+"""Is anybody who is measured among those whom a network was trained on? Then its figures are void.
+
+A generator's flatter it; an auditor's condemn whomever it knows, and one that knows the generator's people takes a
+painted face for one of these.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,11 @@ from pathlib import Path
 
 from dsanon.errors import UsageError
 from dsanon.models.weights import read_card
+from dsanon_eval.networks import pnca
+from dsanon_eval.networks.recognisers import AUDITORS, RECOGNISERS
+from dsanon_eval.seeing.observation import usable
+
+_NAMED = ("lfw", "celeba")  # whose labels people go by where they train
 
 
 def trained_on(weights: Path, people: Iterable[str]) -> set[str]:
@@ -26,3 +35,23 @@ def refuse_trained_on(weights: Path, people: Iterable[str]) -> None:
             f"{len(found)} of the people to measure are identities that {weights.name} was trained on: "
             "name a generator trained without them, or the figures are void"
         )
+
+
+def attackers(labels: Iterable[str], generator: Path | None) -> tuple[list[str], list[str]]:
+    """The recognisers that may be asked for people of these source labels, and a note on each other one.
+
+    generator: the file of the one that painted, None where none did. An auditor of ``dsanon train`` is left out where
+    it learned from any of the people, under whatever dataset's name, or from an identity of the generator.
+    Raises WeightsError.
+    """
+    here, notes = usable((*RECOGNISERS, *AUDITORS))
+    if pnca.NAME in here:
+        learned = pnca.learned()
+        named = {f"{dataset}/{label}": label for label in labels for dataset in _NAMED}
+        known = {label for name, label in named.items() if hashlib.sha256(name.encode()).hexdigest()[:16] in learned}
+        shared = learned.intersection(read_card(generator).identities) if generator else set()
+        if known or shared:
+            here.remove(pnca.NAME)
+            whom = f"{len(known)} of the people measured" if known else f"{len(shared)} of the generator's identities"
+            notes.append(f"{pnca.NAME} did not measure: it learned from {whom}")
+    return here, notes

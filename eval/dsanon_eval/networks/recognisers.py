@@ -6,6 +6,7 @@ Adding one is a class with ``chip`` and ``embed``, and a line in ``RECOGNISERS``
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ from dsanon.align import Floats
 from dsanon.errors import UsageError
 from dsanon.models import open_session, store
 from dsanon.sample import Pixels
+from dsanon_eval.networks.facenet import FaceNet
+from dsanon_eval.networks.pnca import Pnca
 from dsanon_eval.seeing.faces import arcface_chip, dlib_chip, square_chip
 
 GUIDED = "mobilefacenet"  # the teacher of training: what it does not recognise, it was trained not to
@@ -116,11 +119,16 @@ RECOGNISERS: dict[str, Callable[[], Recogniser]] = {
     "dlib_resnet": DlibResnet,
     "faceres": FaceRes,
     "mobilefacenet": MobileFaceNet,
+    "facenet_vggface2": partial(FaceNet, "facenet_vggface2"),
+    "facenet_casia": partial(FaceNet, "facenet_casia"),
 }
+# recognisers that learned from people who may be measured: ask attacks.disjoint whether they may be asked
+AUDITORS: dict[str, Callable[[], Recogniser]] = {"pnca": Pnca}
 
 
 def open_recogniser(name: str) -> Recogniser:
     """Loaded. Raises UsageError for an unknown name, WeightsError where its file is missing or altered."""
-    if name not in RECOGNISERS:
-        raise UsageError(f"recogniser {name!r} is unknown: choose from {', '.join(RECOGNISERS)}")
-    return RECOGNISERS[name]()
+    known = RECOGNISERS | AUDITORS
+    if name not in known:
+        raise UsageError(f"recogniser {name!r} is unknown: choose from {', '.join(known)}")
+    return known[name]()

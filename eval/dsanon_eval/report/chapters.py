@@ -137,7 +137,7 @@ ATTACKS = (
     Attack(
         "realism",
         "Use: how far from real photos?",
-        ("fd_", "fid", "kid_", "precision_", "recall_mobilenetv2", "coverage_", "density_"),
+        ("fd_", "fid", "kid_", "precision_", "recall_mobilenetv2", "recall_inception", "coverage_", "density_"),
         "No attack: features of released pictures are compared with those of the originals, faces and whole pictures.",
         "Two halves of the originals say how far apart real photos are among themselves. Only figures of the original "
         "Inception network are called FID and can be compared with the paper's.",

@@ -23,7 +23,8 @@ class Picture:
 
     looked: (n,) whether this picture was made of the face (controls are made of some only)
     found: detector → (n,) · embeddings: recogniser → (n, length) · landmarks: (n, 136)
-    face_features, image_features: (n, 320), (s, 320). Rows that were not looked at are False or NaN.
+    face_features, image_features: (n, 320), (s, 320) · face_fid, image_fid: (n, 2048), (s, 2048), or no columns
+    Rows that were not looked at are False or NaN.
     """
 
     looked: Bools
@@ -32,6 +33,8 @@ class Picture:
     landmarks: Floats
     face_features: Floats
     image_features: Floats
+    face_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    image_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,25 +77,36 @@ def gather(observed: Iterable[tuple[Scene, dict[Look, Observation]]]) -> Gathere
         looked = np.zeros(len(faces), np.bool_)
         found: dict[str, Bools] = {}
         arrays: dict[str, Floats] = {}
-        images = np.full((len(leaders), 0), np.nan, np.float32)
-        for here, number, seen in parts:
+        for here, _, seen in parts:
             looked[here] = True
             for detector in seen.squares:
                 column = found.setdefault(detector, np.zeros(len(faces), np.bool_))
                 column[here] = [seen.found(detector, place) for place in places[here]]
-            named = {f"e {name}": vectors for name, vectors in seen.embeddings.items()}
+            named = {f"e {name}": vectors for name, vectors in seen.embeddings.items()} | {"fid": seen.face_fid}
             for name, value in {**named, "landmarks": seen.landmarks, "face": seen.face_features}.items():
                 if value.size and np.isfinite(value).any():
                     if name not in arrays:
                         arrays[name] = np.full((len(faces), value.shape[1]), np.nan, np.float32)
                     arrays[name][here] = value
-            if seen.image_features.size:
-                if not images.shape[1]:
-                    images = np.full((len(leaders), seen.image_features.shape[1]), np.nan, np.float32)
-                images[number] = seen.image_features[0]
         none = np.full((len(faces), 0), np.nan, np.float32)
         embeddings = {name[2:]: value for name, value in arrays.items() if name.startswith("e ")}
         pictures[kind] = Picture(
-            looked, found, embeddings, arrays.get("landmarks", none), arrays.get("face", none), images
+            looked,
+            found,
+            embeddings,
+            arrays.get("landmarks", none),
+            arrays.get("face", none),
+            _of_images(len(leaders), [(number, seen.image_features) for _, number, seen in parts]),
+            face_fid=arrays.get("fid", none),
+            image_fid=_of_images(len(leaders), [(number, seen.image_fid) for _, number, seen in parts]),
         )
     return Gathered(faces, files, leaders, pictures, where)
+
+
+def _of_images(samples: int, seen: Iterable[tuple[int, Floats]]) -> Floats:
+    """(s, length) of the (1, length) features of some samples, by their number; () of looks that made none."""
+    there = [(number, rows[0]) for number, rows in seen if rows.size]
+    out = np.full((samples, len(there[0][1]) if there else 0), np.nan, np.float32)
+    for number, row in there:
+        out[number] = row
+    return out
