@@ -8,20 +8,20 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dsanon.align import warp
+from dsanon.align import CROP, Transform, warp
 from dsanon.detectors import Detector, open_detectors
 from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.sample import Box, Pixels, Region
 from dsanon_eval.networks.recognisers import Recogniser, open_recogniser
 from dsanon_eval.seeing.code import LOOKING, RENDERING, digest
-from dsanon_eval.seeing.faces import place
+from dsanon_eval.seeing.faces import luma, place
 from dsanon_eval.utility.detection import best_at, squares
 
 FEATURES = "mobilenet_v2"
@@ -31,12 +31,16 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Which instruments look. features: MobileNetV2's, for Fréchet distances · landmarks: find them again."""
+    """Which instruments look. features: MobileNetV2's, for Fréchet distances · landmarks: find them again
+
+    wide: crops are taken so many times as wide, so that they show what is around a face
+    """
 
     detectors: tuple[str, ...] = ()
     recognisers: tuple[str, ...] = ()
     features: bool = False
     landmarks: bool = False
+    wide: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +50,7 @@ class Observation:
     squares: detector → (m, 4) landmark squares of every face it finds · embeddings: recogniser → (r, length)
     landmarks: (r, 136) found again in this picture; where no detector finds the face, at its place
     face_features, image_features: (r, 320), NaN for a face that cannot be aligned, and (1, 320); () if not asked for
+    light: (r, 1) mean luma of the face, 0 to 255; () without recognisers
     """
 
     squares: dict[str, npt.NDArray[np.float64]]
@@ -53,6 +58,7 @@ class Observation:
     landmarks: Floats
     face_features: Floats
     image_features: Floats
+    light: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
     def found(self, detector: str, place: Box) -> bool:
         """Whether the detector finds a face at ``place``."""
@@ -64,6 +70,7 @@ class Observation:
         arrays: dict[str, Any] = {f"s:{name}": a for name, a in self.squares.items()}
         arrays |= {f"e:{name}": a for name, a in self.embeddings.items()}
         arrays |= {"landmarks": self.landmarks, "face": self.face_features, "image": self.image_features}
+        arrays["light"] = self.light
         np.savez(out, **arrays)
         return out.getvalue()
 
@@ -78,6 +85,7 @@ class Observation:
             named["landmarks"],
             named["face"],
             named["image"],
+            named["light"],
         )
 
 
@@ -93,13 +101,16 @@ class Instruments:
 
             self._features = Features()
         self._landmarker = Landmarker(store.path("landmarks68")) if suite.landmarks else None
+        self._wide = suite.wide
 
     def observe(self, pixels: Pixels, regions: Sequence[Region], points: Sequence[Points]) -> Observation:
         """Look at one picture whose original has ``regions``, with the faces' (68, 2) ``points`` in the original."""
         seen = {detector.name: squares(detector(pixels)) for detector in self.detectors}
-        embeddings = {r.name: r.embed([r.chip(pixels, p) for p in points]) for r in self.recognisers}
+        around = [p.mean(axis=0) + self._wide * (p - p.mean(axis=0)) for p in points]
+        embeddings = {r.name: r.embed([r.chip(pixels, p) for p in around]) for r in self.recognisers}
         again = self._again(pixels, [place(region) for region in regions], seen)
-        return Observation(seen, embeddings, again, *self._looks(pixels, regions))
+        light = np.array([[luma(pixels, p)] for p in points], dtype=np.float32).reshape(-1, 1)
+        return Observation(seen, embeddings, again, *self._looks(pixels, regions), light)
 
     def _again(self, pixels: Pixels, places: Sequence[Box], seen: dict[str, Any]) -> Floats:
         """Landmarks of this picture, in the square of the first detector that finds the face, else at its place."""
@@ -120,10 +131,17 @@ class Instruments:
             return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
         rows = np.full((len(regions), self._features.length), np.nan, np.float32)
         there = [i for i, region in enumerate(regions) if region.transform]
-        crops = [warp(pixels, np.array(regions[i].transform).reshape(2, 3)) for i in there]
+        crops = [warp(pixels, zoomed(np.array(regions[i].transform).reshape(2, 3), 1 / self._wide)) for i in there]
         if crops:
             rows[there] = self._features(crops)
         return rows, np.asarray(self._features([pixels]), dtype=np.float32)
+
+
+def zoomed(transform: Transform, zoom: float) -> Transform:
+    """The transform to a crop, zoomed about the crop's middle."""
+    out = transform * zoom
+    out[:, 2] += (CROP - 1) / 2 * (1 - zoom)
+    return out
 
 
 def usable(names: Iterable[str]) -> tuple[list[str], list[str]]:
