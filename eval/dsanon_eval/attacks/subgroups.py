@@ -99,8 +99,7 @@ def read_attributes(path: Path) -> dict[str, dict[str, bool]]:
         rows = rows[1:]
     if len(rows) < 2:
         raise UsageError(f"--attributes {path} has no rows: expected names on a line, then a file's row on each")
-    names = rows[0][1]
-    names = names[1:] if len(names) == len(rows[1][1]) else names
+    names = rows[0][1][1:] if "," in lines[rows[0][0] - 1] else rows[0][1]  # with commas the files have a name, too
     out = {}
     for number, (file, *values) in rows[1:]:
         if len(values) != len(names) or not set(values) <= {"1", "-1", "0"}:
