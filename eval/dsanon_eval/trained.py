@@ -56,7 +56,7 @@ def measure(
     with _all_cores(workers):
         names, count = reversal.learn(case, learnt, kinds, means, case.paths.audit / "networks", undo.STEPS)
     if not names:
-        notes.append(f"reversal was not tried: {count} faces to learn from, at least {reversal.LEAST} are needed")
+        notes.append(f"no network was trained: {count} faces to learn from, at least {reversal.LEAST} are needed")
         return [], notes
     restoring = Suite(suite.recognisers)
     looks = [("original", suite), ("release", suite), *((control, suite) for control in UNDONE)]

@@ -48,7 +48,9 @@ def _vectors(picture: Picture, name: str) -> npt.NDArray[np.float32]:
     return picture.face_features if name == FEATURES else picture.embeddings[name]
 
 
-def _scaled(vectors: npt.NDArray[np.float32], mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _scaled(
+    vectors: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
     """Unit vectors about the gallery's mean: a covered face makes all embeddings much alike."""
-    x = (np.asarray(vectors, dtype=np.float64) - mean) / scale
+    x = (vectors.astype(np.float64) - mean) / scale
     return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9))

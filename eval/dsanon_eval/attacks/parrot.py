@@ -69,7 +69,7 @@ def attack(
     """
     x, q = np.asarray(learnt, dtype=np.float64), np.asarray(asked, dtype=np.float64)
     there = np.flatnonzero(np.isfinite(x).all(axis=1))
-    known, seen = [who[i] for i in there], [photos[i] for i in there]
+    known, seen = [who[int(i)] for i in there], [photos[int(i)] for i in there]
     x = x[there]
     scale = x.std(axis=0) + 1e-9
     mean = x.mean(axis=0)

@@ -30,13 +30,13 @@ Traits = dict[str, list[str | None]]  # trait → the group of each row, None wh
 def traits(gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]] | None = None) -> Traits:
     """Of every row. attributes: name of a source file → attribute → whether it has it."""
     sides = [max(b[2] - b[0], b[3] - b[1]) for b in (place(face.region) for face in gathered.faces)]
-    light = gathered.pictures["original"].light[:, 0] if gathered.pictures["original"].light.size else []
+    light = gathered.pictures["original"].light
     out: Traits = {
         "size": _terciles(sides, "px"),
         "turn": [_turned(face.region.landmarks) for face in gathered.faces],
     }
-    if len(light):
-        out["light"] = _terciles(light, "luma")
+    if light.size:
+        out["light"] = _terciles(light[:, 0], "luma")
     names = sorted({name for row in (attributes or {}).values() for name in row})
     rows = [(attributes or {}).get(Path(file).name) for file in gathered.files]
     for name in names:

@@ -73,7 +73,7 @@ def train_undo(after: Pixels, before: Pixels, steps: int = STEPS, seed: int = 0)
             x, y = x.flip(3), y.flip(3)
         loss = (network(x) - y).abs().mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     return network.eval()
