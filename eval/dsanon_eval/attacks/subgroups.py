@@ -22,7 +22,7 @@ from dsanon_eval.seeing.gathered import Gathered
 RECALL, DETECTION = "subgroup_recall_at_1", "subgroup_detection_rate"
 WORST_RECALL, WORST_DETECTION = "subgroup_worst_recall_at_1", "subgroup_worst_detection_rate"
 LEAST = 30  # probes of a group that gets a verdict
-TURNS = ((15.0, "to 15°"), (30.0, "15° to 30°"), (np.inf, "over 30°"))
+TURNS = ((15.0, "1: to 15°"), (30.0, "2: 15° to 30°"), (np.inf, "3: over 30°"))
 _DEPTH = 1.1  # half the distance of the eyes' outer corners to the depth of the nose's tip before them, about
 Traits = dict[str, list[str | None]]  # trait → the group of each row, None where it is not known
 
