@@ -32,7 +32,7 @@ from dsanon_eval.seeing.faces import place
 from dsanon_eval.seeing.pictures import Means, Studio
 
 NAME, RATIO = "utility_detector_ap50", "utility_detector_ratio"
-MODEL = "small detector, trained here"
+MODEL = "small_detector"  # trained here, from nothing
 LEAST = 50  # faces to learn from, and to be tested on
 _EACH = 4  # windows of a sample
 _ROUNDS = 200
