@@ -125,6 +125,12 @@ def audit(
     key: Key = None,
     suite: Annotated[str, typer.Option(help="quick (a sample of people) or full.")] = "quick",
     gates: Annotated[Path | None, typer.Option(help="Bounds of your own [default: those that ship].")] = None,
+    attributes: Annotated[
+        Path | None, typer.Option(help="What is known of the photos, as CelebA's list_attr_celeba.txt: subgroups.")
+    ] = None,
+    with_source: Annotated[
+        bool, typer.Option("--with-source", help="A second page with crops of the source, on the private side.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes; 0 works in this one [default: all cores].")] = -1,
     as_json: Json = False,
 ) -> None:
@@ -135,7 +141,8 @@ def audit(
 
     if workers < -1:
         raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
-    done = run(release, source, private, key, suite, gates, default_workers() if workers == -1 else workers)
+    processes = default_workers() if workers == -1 else workers
+    done = run(release, source, private, key, suite, gates, processes, attributes, with_source)
     if as_json:
         print(json.dumps(done.report))
     else:
@@ -143,6 +150,8 @@ def audit(
         for line in [*map(_figure, rows), *done.report["notes"]]:
             print(line)
         print(f"read     {done.page}")
+        if done.source_page:
+            print(f"private  {done.source_page} shows faces of the source: do not pass it on")
     for finding in done.findings[:_FINDINGS]:
         print(f"leak: {finding.file}: {finding.message}", file=sys.stderr)
     if len(done.findings) > _FINDINGS:

@@ -29,6 +29,7 @@ LOOKING = (
     "dsanon.detectors",
     "dsanon_eval.seeing.faces",
     "dsanon_eval.seeing.observation",
+    "dsanon_eval.seeing.pictures",
     "dsanon_eval.networks",
     "dsanon.models",
     "dsanon_training.embedder",

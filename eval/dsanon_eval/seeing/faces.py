@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.align import Transform, similarity, warp
+from dsanon.landmarks import distance_outside
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.sample import Box, Pixels, Region
 from dsanon.shapes import Predictor, five_of
@@ -62,6 +63,19 @@ def place_of(points: npt.ArrayLike) -> Box:
     p = np.asarray(points, dtype=np.float64).reshape(68, 2)
     (x0, y0), (x1, y1) = p.min(0), p.max(0)
     return float(x0), float(y0), float(x1), float(y1)
+
+
+def luma(pixels: Pixels, points: npt.ArrayLike) -> float:
+    """Mean luma (0 to 255) of the face within the hull of its 68 landmarks; NaN where none of it is in the photo."""
+    p = np.asarray(points, dtype=np.float64).reshape(68, 2)
+    height, width = pixels.shape[:2]
+    x0, y0 = (max(0, int(v)) for v in p.min(axis=0))
+    x1, y1 = (min(limit, int(v) + 1) for v, limit in zip(p.max(axis=0), (width, height), strict=True))
+    if x1 <= x0 or y1 <= y0:
+        return float("nan")
+    inside = distance_outside(p, (y1 - y0, x1 - x0), (x0, y0)) == 0
+    face = pixels[y0:y1, x0:x1][inside]
+    return float((face @ (0.299, 0.587, 0.114)).mean()) if len(face) else float("nan")
 
 
 def dlib_chip(pixels: Pixels, points: npt.ArrayLike) -> Pixels:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from dsanon_eval.seeing.case import Face, Scene
 from dsanon_eval.seeing.faces import place
-from dsanon_eval.seeing.observation import Observation
+from dsanon_eval.seeing.observation import FEATURES, Observation
+from dsanon_eval.seeing.pictures import is_derived
 from dsanon_eval.seeing.watch import Look
 
 Floats = npt.NDArray[np.float32]
@@ -24,6 +25,7 @@ class Picture:
     looked: (n,) whether this picture was made of the face (controls are made of some only)
     found: detector → (n,) · embeddings: recogniser → (n, length) · landmarks: (n, 136)
     face_features, image_features: (n, 320), (s, 320) · face_fid, image_fid: (n, 2048), (s, 2048), or no columns
+    light: (n, 1), luma of the face
     Rows that were not looked at are False or NaN.
     """
 
@@ -35,6 +37,7 @@ class Picture:
     image_features: Floats
     face_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     image_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    light: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +45,7 @@ class Gathered:
     """All of it. faces, places, files: of every row · leaders: (s,) the person of each sample's first face.
 
     places: sample and region, as the manifest has them · files: the source's
+    derived: attackers' pictures (see pictures.py), apart from those that every figure is measured on
     """
 
     faces: list[Face]
@@ -49,6 +53,16 @@ class Gathered:
     leaders: list[str]
     pictures: dict[str, Picture]
     places: list[tuple[str, int]] = field(default_factory=list)
+    derived: dict[str, Picture] = field(default_factory=dict)
+
+    def vectors(self, name: str) -> dict[str, Floats]:
+        """Kind of picture → (n, length) by one recogniser, or MobileNetV2's features of the face."""
+        every = {**self.pictures, **self.derived}
+        return {
+            kind: picture.face_features if name == FEATURES else picture.embeddings[name]
+            for kind, picture in every.items()
+            if (picture.face_features.shape[1] if name == FEATURES else name in picture.embeddings)
+        }
 
     @property
     def people(self) -> list[str]:
@@ -82,7 +96,8 @@ def gather(observed: Iterable[tuple[Scene, dict[Look, Observation]]]) -> Gathere
             for detector in seen.squares:
                 column = found.setdefault(detector, np.zeros(len(faces), np.bool_))
                 column[here] = [seen.found(detector, place) for place in places[here]]
-            named = {f"e {name}": vectors for name, vectors in seen.embeddings.items()} | {"fid": seen.face_fid}
+            named = {f"e {name}": vectors for name, vectors in seen.embeddings.items()}
+            named |= {"fid": seen.face_fid, "light": seen.light}
             for name, value in {**named, "landmarks": seen.landmarks, "face": seen.face_features}.items():
                 if value.size and np.isfinite(value).any():
                     if name not in arrays:
@@ -99,8 +114,10 @@ def gather(observed: Iterable[tuple[Scene, dict[Look, Observation]]]) -> Gathere
             _of_images(len(leaders), [(number, seen.image_features) for _, number, seen in parts]),
             face_fid=arrays.get("fid", none),
             image_fid=_of_images(len(leaders), [(number, seen.image_fid) for _, number, seen in parts]),
+            light=arrays.get("light", none),
         )
-    return Gathered(faces, files, leaders, pictures, where)
+    derived = {kind: pictures.pop(kind) for kind in list(pictures) if is_derived(kind)}
+    return Gathered(faces, files, leaders, pictures, where, derived)
 
 
 def _of_images(samples: int, seen: Iterable[tuple[int, Floats]]) -> Floats:
