@@ -40,7 +40,7 @@ from dsanon_eval.seeing.faces import CONTROLS
 from dsanon_eval.seeing.gathered import Gathered, Picture, gather
 from dsanon_eval.seeing.observation import FEATURES, Suite, usable
 from dsanon_eval.seeing.watch import Look, observe
-from dsanon_eval.utility import detection, frechet, temporal
+from dsanon_eval.utility import detection, frechet, people, temporal
 
 MEASUREMENTS = pa.schema(
     [
@@ -65,7 +65,8 @@ class Plan:
     """What a suite does. faces: about so many at most, of people drawn by name, ``each`` photos of one at most
 
     controls: pictures made beside original and release, of ``controlled`` faces at most
-    slow: detectors that look at the originals and releases of these only
+    slow: detectors that look at the originals and releases of these only · frames: of a sequence in which people are
+    looked for and tracked
     """
 
     faces: int
@@ -73,11 +74,12 @@ class Plan:
     controls: tuple[str, ...]
     controlled: int
     slow: tuple[str, ...]
+    frames: int
 
 
 SUITES = {
-    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, ()),
-    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod",)),
+    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, (), 100),
+    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod",), 1000),
 }
 UNMAPPED = (
     "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
@@ -135,6 +137,10 @@ def audit(
     if case.mapped and case.dataset in SEQUENCES:
         figures += temporal.measure(case.paths.release, case.source, case.paths.private)
         lap("watch")
+    if case.mapped:
+        plan = SUITES[suite]
+        figures += people.measure(case, pick(case, plan.faces, plan.each), plan.frames)
+        lap("people")
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)

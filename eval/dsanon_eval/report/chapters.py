@@ -148,8 +148,11 @@ ATTACKS = (
         "utility",
         "Use: training and testing on the release",
         ("utility", "ap_", "person_ap", "pedestrian", "background", "psnr"),
-        "No attack: what detectors and classifiers reach with the release in place of the original.",
-        "Near the original is useful.",
+        "No attack: what detectors, trackers and classifiers reach with the release in place of the original: average "
+        "precision by COCO's evaluation, HOTA, MOTA and IDF1 by TrackEval's, the people found again, and how exact "
+        "the background is (share of its pixels, PSNR in dB).",
+        "Near the original is useful. One simple detector and tracker stand behind these figures: low ones of the "
+        "original say that they are weak, and only the difference counts.",
         "score",
         share=False,
     ),

@@ -1,0 +1,61 @@
+"""What else a release of people is good for: detecting and tracking them, and its untouched background.
+
+Looks at each picture of release and source once, and hands what it saw to the modules that judge it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import cv2
+
+from dsanon.sample import Person
+from dsanon.sources import open_source
+from dsanon_eval.measurement import Measurement
+from dsanon_eval.seeing.case import Case
+from dsanon_eval.utility import average_precision, background, pedestrians, tracking
+from dsanon_eval.utility.frames import SEQUENCES, Pair, face_pairs, still_pairs
+
+ANNOTATED = ("coco", "mots", "mot")  # datasets that tell where people's bodies are
+
+
+def measure(case: Case, chosen: Iterable[str], frames: int) -> list[Measurement]:
+    """All of it. chosen: samples of a dataset of stills that are looked at · frames: of a sequence
+
+    Raises KeyFileError and ReleaseError where the private map cannot be read.
+    """
+    release, private = case.paths.release, case.paths.private
+    if case.dataset in SEQUENCES:
+        pairs: Iterable[Pair] = (p for group in face_pairs(release, case.source, private, frames) for p in group)
+    else:
+        wanted = {scene.release_file for scene in case.scenes(set(chosen))}
+        pairs = still_pairs(release, case.source, private, case.dataset, wanted)
+    shots, seen = watch(pairs, people=case.dataset in ANNOTATED)
+    out = background.measure(seen) + pedestrians.recall(shots) + average_precision.measure(shots)
+    if case.dataset in SEQUENCES:
+        out += tracking.measure(shots)
+    if case.dataset == "mots":
+        out += tracking.masks(_annotation(case.source), _annotation(release / "data"))
+    return out
+
+
+def watch(pairs: Iterable[Pair], people: bool) -> tuple[list[pedestrians.Shot], list[background.Outside]]:
+    """people: whether to look for them; else pictures are only compared."""
+    cv2.setNumThreads(1)
+    detector = pedestrians.Pedestrians() if people else None
+    shots, seen = [], []
+    for pair in pairs:
+        if detector:
+            found = detector(pair.original), detector(pair.release)
+            shots.append(pedestrians.Shot(pair.sequence, pair.number, pair.people, *found))
+        if (one := background.look(pair)) is not None:
+            seen.append(one)
+    return shots, seen
+
+
+def _annotation(root: Path) -> dict[str, Sequence[Sequence[Person]]]:
+    """Sequence → people of its frames."""
+    samples = open_source("mots", root).samples()
+    return {str(name): [sample.people for sample in group] for name, group in groupby(samples, lambda s: s.sequence)}
