@@ -40,7 +40,8 @@ from dsanon_eval.seeing.faces import CONTROLS
 from dsanon_eval.seeing.gathered import Gathered, Picture, gather
 from dsanon_eval.seeing.observation import FEATURES, Suite, usable
 from dsanon_eval.seeing.watch import Look, observe
-from dsanon_eval.utility import detection, frechet, people, temporal
+from dsanon_eval.utility import detection, frechet, temporal
+from dsanon_eval.utility import people as whole_people
 
 MEASUREMENTS = pa.schema(
     [
@@ -139,7 +140,8 @@ def audit(
         lap("watch")
     if case.mapped:
         plan = SUITES[suite]
-        figures += people.measure(case, pick(case, plan.faces, plan.each), plan.frames)
+        some, without = whole_people.measure(case, pick(case, plan.faces, plan.each), plan.frames, plan.each)
+        figures, notes = figures + some, notes + without
         lap("people")
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += more + _seen_in_training(case, gathered)

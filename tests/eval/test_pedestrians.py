@@ -59,7 +59,7 @@ def pair(change: int, where: tuple[slice, slice], withheld: bool = False) -> Pai
     after = before.copy()
     after[where] += np.uint8(change)
     region = Region("face", (40.0, 40.0, 60.0, 60.0))
-    return Pair("s", 0, after, before, (), (), (region,), withheld)
+    return Pair("s", 0, after, before, (), (), (region,), withheld=withheld)
 
 
 def test_the_background_is_exact_or_told_in_decibels() -> None:

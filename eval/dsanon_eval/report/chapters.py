@@ -106,6 +106,17 @@ ATTACKS = (
         "What lies outside the hidden region names {value} of the people; allowed is {bound}",
     ),
     Attack(
+        "bodies",
+        "Recognition of the body",
+        ("body_",),
+        "The attacker cuts out each released body and asks a network for the nearest original, by clothes and build: "
+        "among the person's other pictures, with the very picture among them, and within the release.",
+        "Low is private, but for links within a scope, which are wanted. Where only a few people are in the source, "
+        "chance is high, and what is seen around a silhouette tells one place from another.",
+        "share of released bodies named correctly",
+        "The network {model} still names {value} of the released bodies ({name}); allowed is {bound}",
+    ),
+    Attack(
         "linkage",
         "Linking people within the release",
         ("linkage",),

@@ -19,6 +19,7 @@ from dsanon.sample import Box, Person, Photo, Region, Sample
 from dsanon.sources import Source, open_source
 from dsanon.sources.stills import printable
 from dsanon_eval.leaks.opened import frame_of
+from dsanon_eval.seeing.case import person_of
 
 Frame = npt.NDArray[np.uint8]
 SEQUENCES = ("mots", "mot", "video")  # datasets whose samples are frames
@@ -50,11 +51,21 @@ class Face:
         return x0, y0, x1, y1
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body that was treated. person: the source's label, or a name of its own · subject: its pseudonym"""
+
+    person: str
+    scope: str
+    subject: str
+    box: Box
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
     """One frame of both. number: of the frame in its sequence, ascending by 1 where none is missing.
 
-    people: whom the source annotates · regions: faces and bodies that were treated, without silhouettes
+    people: whom the source annotates · regions: what was treated, without silhouettes · bodies: those among them
     withheld: the release shows nothing of the source here
     """
 
@@ -65,6 +76,7 @@ class Pair:
     faces: tuple[Face, ...]
     people: tuple[Person, ...] = ()
     regions: tuple[Region, ...] = ()
+    bodies: tuple[Body, ...] = ()
     withheld: bool = False
 
     @property
@@ -114,6 +126,7 @@ class _Known:
 
     faces: dict[tuple[str, int | None], list[Face]]
     regions: dict[tuple[str, int | None], list[Region]]
+    bodies: dict[tuple[str, int | None], list[Body]]
     withheld: set[tuple[str, int | None]]
     files: dict[str, str]
 
@@ -129,16 +142,18 @@ def _pairs(
 
 def _pair(name: str, number: int, mine: Sample, other: Sample, after: Photo, before: Photo, known: _Known) -> Pair:
     place = mine.file, mine.frame
-    faces, regions = tuple(known.faces.get(place, ())), tuple(known.regions.get(place, ()))
+    faces, regions, bodies = (tuple(m.get(place, ())) for m in (known.faces, known.regions, known.bodies))
     withheld = place in known.withheld
-    return Pair(name, number, after.pixels, before.pixels, faces, other.people, regions, withheld)
+    return Pair(name, number, after.pixels, before.pixels, faces, other.people, regions, bodies, withheld)
 
 
 def _known(release: Path, private: Path) -> _Known:
     """What manifest and map tell."""
     manifest = read_rows(release / "manifest.parquet").to_pylist()
     public = {(row["sample"], row["region"]): row for row in manifest if row["region"] is not None}
-    known = _Known({}, {}, {(r["file"], frame_of(r["sample"])) for r in manifest if r["status"] == "quarantined"}, {})
+    known = _Known(
+        {}, {}, {}, {(r["file"], frame_of(r["sample"])) for r in manifest if r["status"] == "quarantined"}, {}
+    )
     for row in lookup(release, private):
         shown = public.get((row["sample"], row["region"]))
         if shown is None:
@@ -150,6 +165,9 @@ def _known(release: Path, private: Path) -> _Known:
         if shown["status"] in ("anonymized", "fallback"):
             region = Region(shown["kind"], box, row["subject"], landmarks, tuple(row["transform"] or ()))
             known.regions.setdefault(place, []).append(region)
+            if shown["kind"] == "body":
+                person = person_of(row["scope"], row["subject"], row["source_subject"])
+                known.bodies.setdefault(place, []).append(Body(person, row["scope"], row["subject"], box))
         if shown["kind"] == "face" and shown["status"] == "anonymized" and landmarks:
             points = np.array(landmarks, dtype=np.float64).reshape(68, 2)
             known.faces.setdefault(place, []).append(Face(row["subject"], box, points))
