@@ -268,11 +268,18 @@ def measure(case: Case, gathered: Gathered) -> tuple[list[Measurement], list[Cur
 
 
 def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
+    """Faces found again: of those that the method treated, of those that it could only cover, and of all."""
+    if control == "original":
+        return []
+    treated = np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+    parts = {"detection_rate": treated}
+    if not treated.all():
+        parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}
     out = []
     for detector, again in picture.found.items():
         before = original.found[detector] & picture.looked
-        if control != "original":
-            out += detection.measure(detector, control, before, again, gathered.people)
+        for name, chosen in parts.items():
+            out += detection.measure(detector, control, before & chosen, again, gathered.people, name)
     return out
 
 
