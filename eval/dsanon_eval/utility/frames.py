@@ -85,8 +85,10 @@ class Pair:
         return self.release, self.original
 
 
-def face_pairs(release: Path, source: Path, private: Path, frames: int) -> Iterator[Iterator[Pair]]:
-    """The sequences of a release, each as its pairs of frames in order, at most ``frames`` of them.
+def face_pairs(
+    release: Path, source: Path, private: Path, frames: int, only: str | None = None
+) -> Iterator[Iterator[Pair]]:
+    """The sequences of a release, or the ``only`` one, each as its pairs of frames in order: at most ``frames``.
 
     Nothing for a dataset of stills. Raises KeyFileError and ReleaseError where the private map cannot be read.
     """
@@ -98,6 +100,8 @@ def face_pairs(release: Path, source: Path, private: Path, frames: int) -> Itera
     made, original = open_source(dataset, release / "data"), open_source(dataset, source)
     theirs: dict[tuple[str, int | None], Sample] = {(printable(s.file), s.frame): s for s in original.samples()}
     for name, group in groupby(made.samples(), key=lambda sample: str(sample.sequence)):
+        if only not in (None, name):
+            continue
         samples = [sample for sample in group if not sample.problem]
         matched = [theirs.get((known.files.get(sample.file, sample.file), sample.frame)) for sample in samples]
         both = enumerate(zip(samples, matched, strict=True))
