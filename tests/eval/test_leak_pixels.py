@@ -13,6 +13,7 @@ from dsanon_eval.leaks.pixels import look
 from PIL import Image
 
 from dsanon.detectors import Detection
+from dsanon.sources.silhouettes import from_mask
 
 BOX = (170.0, 60.0, 280.0, 200.0)
 
@@ -84,6 +85,31 @@ def test_a_control_is_called_one(tmp_path: Path, portrait: np.ndarray) -> None:
     seen = Seen(None, 3, "face", BOX, "anonymized", "blur")
     (finding,) = look(Case("data/a.png", release, source, (seen,)), ()).findings
     assert "blur is a control, not protection" in finding.message
+
+
+def test_a_head_covered_along_its_silhouette(tmp_path: Path, portrait: np.ndarray) -> None:
+    """The wall in a guessed head's box stays; what of the person is in it does not."""
+    silhouette = np.zeros(portrait.shape[:2], bool)
+    silhouette[80:180, 205:250] = True
+    box = (150.0, 20.0, 400.0, 300.0)
+    source, release = tmp_path / "source.png", tmp_path / "release.png"
+    Image.fromarray(portrait).save(source)
+    head = Seen(None, 0, "face", box, "fallback", "mask", silhouette=from_mask(silhouette))
+    case = Case("data/a.png", release, source, (head,))
+    hidden = portrait.copy()
+    hidden[silhouette] = 127
+    Image.fromarray(hidden).save(release)
+    assert look(replace(case, regions=(replace(head, silhouette=None),)), ()).findings != ()
+    assert look(case, ()).findings == ()
+    for left in (portrait, hidden.copy()):
+        left[80:180, 205:247] = portrait[80:180, 205:247]  # all of the person, or nearly
+        Image.fromarray(left).save(release)
+        (finding,) = look(case, ()).findings
+        assert "the source's face is still there" in finding.message
+    moved = hidden.copy()
+    moved[20:300, 10:130] = portrait[20:300, 165:285]
+    Image.fromarray(moved).save(release)
+    assert look(replace(case, regions=(replace(head, box=(190.0, 60.0, 260.0, 160.0)),)), ()).findings != ()
 
 
 class _Sees:
