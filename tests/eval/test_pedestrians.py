@@ -28,14 +28,14 @@ def test_boxes_are_paired_one_to_one() -> None:
 def test_recall_counts_people_found_before() -> None:
     """Of A and B the release shows A; the lamp post FAR is nobody, and the crowd is not one person."""
     annotated = (Person("a", body=A), Person("b", body=B), Person(body=FAR, many=True))
-    (row,) = recall([Shot("s", 0, annotated, seen(A, B, FAR), seen(A, FAR))])
+    (row,) = recall([Shot("s", "s 0", annotated, seen(A, B, FAR), seen(A, FAR))])
     assert (row.name, row.value, row.n) == ("pedestrian_recall", 0.5, 2)
-    assert recall([Shot("s", 0, annotated, seen(), seen(A))]) == []
+    assert recall([Shot("s", "s 0", annotated, seen(), seen(A))]) == []
 
 
 def test_average_precision_by_hand() -> None:
     """Two people, one found first and one false alarm after: precision 1 up to recall ½, that is 51 of 101 points."""
-    shot = Shot("s", 0, (Person(body=A), Person(body=B)), seen(A, B), seen(A, FAR, scores=(2.0, 1.0)))
+    shot = Shot("s", "s 0", (Person(body=A), Person(body=B)), seen(A, B), seen(A, FAR, scores=(2.0, 1.0)))
     rows = {(row.name, row.control): row for row in average_precision.measure([shot])}
     assert rows["person_ap", "original"].value == pytest.approx(1)
     assert rows["person_ap50", "release"].value == pytest.approx(51 / 101)
@@ -44,14 +44,14 @@ def test_average_precision_by_hand() -> None:
 
 def test_average_precision_knows_crowds_and_empty_releases() -> None:
     crowd = (Person(body=A), Person(body=(40.0, 0.0, 80.0, 40.0), many=True))
-    first, second = Shot("s", 0, crowd, seen(A), seen(A, B)), Shot("t", 0, crowd, seen(), seen())
+    first, second = Shot("s", "s 0", crowd, seen(A), seen(A, B)), Shot("t", "t 0", crowd, seen(), seen())
     rows = {(row.name, row.control): row for row in average_precision.measure([first, second])}
     assert rows["person_ap", "release"].value == rows["person_ap", "original"].value
     interval = rows["person_ap50", "release"].ci95
     assert interval is not None
     assert interval[0] < rows["person_ap50", "release"].value < interval[1]
     assert {row.value for row in average_precision.measure([second])} == {0.0}
-    assert average_precision.measure([Shot("s", 0, (), seen(A), seen(A))]) == []
+    assert average_precision.measure([Shot("s", "s 0", (), seen(A), seen(A))]) == []
 
 
 def pair(change: int, where: tuple[slice, slice], withheld: bool = False) -> Pair:

@@ -80,7 +80,7 @@ def test_who_is_not_scored_counts_neither_way() -> None:
 def shots(release: list[list[tuple[float, float, float, float]]]) -> list[Shot]:
     person = [[Person("p", body=box(2.0 * i))] for i in range(len(release))]
     return [
-        Shot("s", i, tuple(who), people(who[0].body or box(0)), people(*found))
+        Shot("s", "s 0", tuple(who), people(who[0].body or box(0)), people(*found))
         for i, (who, found) in enumerate(zip(person, release, strict=True))
     ]
 
@@ -103,15 +103,15 @@ def test_three_sequences_have_an_interval() -> None:
 
 def test_nothing_without_annotation() -> None:
     assert measure([]) == []
-    assert measure([Shot("s", 0, (), people(box(0)), people(box(0)))]) == []
+    assert measure([Shot("s", "s 0", (), people(box(0)), people(box(0)))]) == []
 
 
-def silhouettes(shift: int) -> dict[str, list[list[Person]]]:
-    frames = []
+def silhouettes(shift: int) -> dict[str, dict[str, list[Person]]]:
+    frames = {}
     for number in range(3):
         mask = np.zeros((40, 60), bool)
         mask[5:25, 5 + number + shift : 15 + number + shift] = True
-        frames.append([Person("s/2001", silhouette=from_mask(mask))])
+        frames[f"{number:06d}.jpg"] = [Person("s/2001", silhouette=from_mask(mask))]
     return {"s": frames}
 
 
@@ -121,4 +121,6 @@ def test_silhouettes_are_scored_by_overlap() -> None:
     assert values == {"utility_motsa": 1.0, "utility_smotsa": pytest.approx(8 / 12)}
     assert {row.value for row in masks(silhouettes(0), silhouettes(0))} == {1.0}
     assert {row.value for row in masks(silhouettes(0), {})} == {0.0}
+    lost = {"s": silhouettes(0)["s"] | {"000001.jpg": []}}
+    assert [row.value for row in masks(silhouettes(0), lost)] == pytest.approx([2 / 3, 2 / 3])
     assert masks({}, {}) == []

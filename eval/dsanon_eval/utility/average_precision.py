@@ -19,13 +19,17 @@ _FIGURES = {"person_ap": slice(None), "person_ap50": slice(0, 1)}  # IoU from 0.
 
 
 def measure(shots: Sequence[Shot]) -> list[Measurement]:
-    """AP of release and original. n: annotated people; intervals: bootstrap over pictures; none without annotation."""
+    """AP of release and original; none without annotation.
+
+    n: annotated people · intervals: bootstrap over blocks of pictures
+    """
     count = sum(not (person.many or person.aside) for shot in shots for person in shot.annotated)
     if not count:
         return []
     out = []
     for control in ("release", "original"):
-        precisions = _precisions([(shot.annotated, shot.found(control)) for shot in shots])
+        blocks = [shot.block for shot in shots]
+        precisions = _precisions([(shot.annotated, shot.found(control)) for shot in shots], blocks)
         for name, rows in _FIGURES.items():
             value, *drawn = (float(np.mean(p[rows])) for p in precisions)
             low, high = np.quantile(drawn, (0.025, 0.975))
@@ -33,8 +37,8 @@ def measure(shots: Sequence[Shot]) -> list[Measurement]:
     return out
 
 
-def _precisions(pictures: Sequence[tuple[Sequence[Person], People]]) -> list[Any]:
-    """(10, 101) precision by IoU and recall: of all pictures, then of each draw of the bootstrap."""
+def _precisions(pictures: Sequence[tuple[Sequence[Person], People]], blocks: Sequence[str]) -> list[Any]:
+    """(10, 101) precision by IoU and recall: of all pictures, then of each draw of the bootstrap over ``blocks``."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -56,11 +60,15 @@ def _precisions(pictures: Sequence[tuple[Sequence[Person], People]]) -> list[Any
         judge = COCOeval(coco, coco.loadRes(found), "bbox")
         judge.params.maxDets, judge.params.areaRng, judge.params.areaRngLbl = [_MOST], [[0, 1e10]], ["all"]
         judge.evaluate()
-        seen_in, rng = list(judge.evalImgs), np.random.default_rng(0)
-        draws = [range(len(seen_in)), *rng.integers(len(seen_in), size=(_DRAWS, len(seen_in))).tolist()]
+        seen_in = list(judge.evalImgs)
+        group = np.unique(list(blocks), return_inverse=True)[1]
+        members = [np.flatnonzero(group == number) for number in range(group.max() + 1)]
+        drawn = np.random.default_rng(0).integers(len(members), size=(_DRAWS, len(members)))
+        draws = [np.arange(len(seen_in)), *(np.concatenate([members[g] for g in row]) for row in drawn)]
         out = []
         for draw in draws:
-            judge.evalImgs = [seen_in[i] for i in draw]
+            judge.evalImgs = [seen_in[int(i)] for i in draw]
+            judge.params.imgIds = judge._paramsEval.imgIds = list(range(len(draw)))
             judge.accumulate()
             out.append(np.maximum(judge.eval["precision"][:, :, 0, 0, 0], 0))
     return out

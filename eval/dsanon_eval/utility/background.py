@@ -22,7 +22,7 @@ _CROP = np.array([[-0.5, -0.5], [127.5, -0.5], [127.5, 127.5], [-0.5, 127.5]])
 class Outside:
     """Of one picture. same: share of the pixels that are bit-exact · error: mean squared difference, grey levels²"""
 
-    sequence: str
+    block: str
     same: float
     error: float
 
@@ -48,14 +48,17 @@ def look(pair: Pair) -> Outside | None:
     if pair.withheld or not where.any():
         return None
     apart = pair.release[where].astype(np.int16) - pair.original[where]
-    return Outside(pair.sequence, float((apart == 0).all(axis=1).mean()), float(np.square(apart, dtype=float).mean()))
+    return Outside(pair.block, float((apart == 0).all(axis=1).mean()), float(np.square(apart, dtype=float).mean()))
 
 
 def measure(seen: Sequence[Outside]) -> list[Measurement]:
-    """Means over pictures of the bit-exact share and of PSNR in dB (at most ``BEST``). n: pictures"""
+    """Means over pictures of the bit-exact share and of PSNR in dB (at most ``BEST``).
+
+    n: pictures · intervals: bootstrap over blocks of them
+    """
     if not seen:
         return []
-    groups = [one.sequence for one in seen]
+    groups = [one.block for one in seen]
     ratios = [min(BEST, 10 * float(np.log10(255**2 / max(one.error, 1e-12)))) for one in seen]
     return [
         Measurement(name, "pixels", "release", float(np.mean(values)), bootstrap_mean(values, groups), len(seen))

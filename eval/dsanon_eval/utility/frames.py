@@ -22,6 +22,7 @@ from dsanon_eval.leaks.opened import frame_of
 from dsanon_eval.seeing.case import person_of
 
 Frame = npt.NDArray[np.uint8]
+BLOCK = 15  # frames
 SEQUENCES = ("mots", "mot", "video")  # datasets whose samples are frames
 
 
@@ -78,6 +79,11 @@ class Pair:
     regions: tuple[Region, ...] = ()
     bodies: tuple[Body, ...] = ()
     withheld: bool = False
+
+    @property
+    def block(self) -> str:
+        """A name for the half second that it lies in: neighbouring frames are not independent trials."""
+        return f"{self.sequence} {self.number // BLOCK}"
 
     @property
     def frames(self) -> tuple[Frame, Frame]:

@@ -32,10 +32,13 @@ class People:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One picture with whom the source annotates in it, and what the detector finds in original and release."""
+    """One picture with whom the source annotates in it, and what the detector finds in original and release.
+
+    block: pictures of one block are no independent trials
+    """
 
     sequence: str
-    number: int
+    block: str
     annotated: tuple[Person, ...]
     original: People
     release: People
@@ -91,7 +94,7 @@ def recall(shots: Sequence[Shot]) -> list[Measurement]:
         people = [person for person in shot.annotated if not person.many]
         for before, person in pairs(shot.original.boxes, annotated_boxes(people)):
             hits.append(bool(pairs([shot.original.boxes[before]], shot.release.boxes)))
-            who.append(people[person].subject or f"{shot.sequence} {shot.number}")
+            who.append(people[person].subject or shot.block)
     if not hits:
         return []
     return [

@@ -6,7 +6,6 @@ Looks at each picture of release and source once, and hands what it saw to the m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -47,7 +46,10 @@ def measure(case: Case, chosen: Iterable[str], frames: int, each: int) -> tuple[
     if case.dataset in SEQUENCES:
         out += tracking.measure(shots)
     if case.dataset == "mots":
-        out += tracking.masks(_annotation(case.source), _annotation(release / "data"))
+        after = _annotation(release / "data")
+        whole = _annotation(case.source)
+        before = {name: {f: people for f, people in whole[name].items() if f in after[name]} for name in after}
+        out += tracking.masks(before, after)
     return out, notes
 
 
@@ -61,7 +63,7 @@ def watch(
     for pair in pairs:
         if detector:
             found = detector(pair.original), detector(pair.release)
-            shots.append(pedestrians.Shot(pair.sequence, pair.number, pair.people, *found))
+            shots.append(pedestrians.Shot(pair.sequence, pair.block, pair.people, *found))
         if bodies:
             bodies.look(pair)
         if (one := background.look(pair)) is not None:
@@ -69,7 +71,9 @@ def watch(
     return shots, seen
 
 
-def _annotation(root: Path) -> dict[str, Sequence[Sequence[Person]]]:
-    """Sequence → people of its frames."""
-    samples = open_source("mots", root).samples()
-    return {str(name): [sample.people for sample in group] for name, group in groupby(samples, lambda s: s.sequence)}
+def _annotation(root: Path) -> dict[str, dict[str, Sequence[Person]]]:
+    """Sequence → file of a frame → its people."""
+    out: dict[str, dict[str, Sequence[Person]]] = {}
+    for sample in open_source("mots", root).samples():
+        out.setdefault(str(sample.sequence), {})[sample.file] = sample.people
+    return out

@@ -151,10 +151,13 @@ def _intervals(combined: Callable[[Sequence[int]], dict[str, float]], count: int
     }
 
 
-def masks(source: Mapping[str, Sequence[Sequence[Person]]], release: Mapping[str, Sequence[Sequence[Person]]]) -> Any:
+def masks(
+    source: Mapping[str, Mapping[str, Sequence[Person]]], release: Mapping[str, Mapping[str, Sequence[Person]]]
+) -> list[Measurement]:
     """MOTSA and sMOTSA (Voigtlaender et al., CVPR 2019) of the release's silhouettes against the source's.
 
-    Each maps a sequence to the people of its frames. 1 where the annotation came through unchanged, as it must.
+    Each maps a sequence to its frames, in order, and their people. 1 where the annotation came through unchanged, as it
+    must.
     """
     from pycocotools import mask
     from trackeval.metrics import CLEAR
@@ -163,8 +166,9 @@ def masks(source: Mapping[str, Sequence[Sequence[Person]]], release: Mapping[str
     for name, frames in source.items():
         numbers: dict[str, int] = {}
         rows = []
-        for before, after in zip(frames, release.get(name, [()] * len(frames)), strict=True):
-            a, b = ([p for p in people if p.silhouette and p.subject and not p.many] for people in (before, after))
+        for frame, before in frames.items():
+            both = before, release.get(name, {}).get(frame, ())
+            a, b = ([p for p in people if p.silhouette and p.subject and not p.many] for people in both)
             ids = [np.array([numbers.setdefault(str(p.subject), len(numbers)) for p in g], np.int64) for g in (a, b)]
             rle = [[p.silhouette.as_coco() for p in group if p.silhouette] for group in (a, b)]
             similar = np.asarray(mask.iou(*rle, [False] * len(b)), float).reshape(len(a), len(b))
