@@ -208,6 +208,22 @@ def review(
 
 
 @app.command()
+def compare(
+    source: Annotated[Path, typer.Argument(help="The dataset that the release was made from.")],
+    release: Release,
+    private: Private = None,
+    samples: Annotated[int, typer.Option(help="Pictures on a contact sheet.")] = 12,
+    sequence: Annotated[str | None, typer.Option(help="Only this one, by its name in the release.")] = None,
+) -> None:
+    """Show source and release side by side: a sheet or a clip in the private side. Never publish it."""
+    from dsanon_eval.review.compare import compare as run
+
+    done = run(release, source, private, samples, sequence)
+    for file in done.files:
+        print(f"open     {file} (it shows source faces: never publish it)")
+
+
+@app.command()
 def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("dsanon-demo")) -> None:
     """Anonymize an example that ships, with several faces and a short sequence, and audit the release."""
     from dsanon_eval.audit import audit as attack

@@ -42,6 +42,7 @@ from dsanon_eval.seeing.observation import FEATURES, Suite, usable
 from dsanon_eval.seeing.pictures import REPAINTED, Means
 from dsanon_eval.seeing.watch import Look, observe
 from dsanon_eval.utility import detection, frechet, temporal
+from dsanon_eval.utility import people as whole_people
 
 MEASUREMENTS = pa.schema(
     [
@@ -66,7 +67,8 @@ class Plan:
     """What a suite does. faces: about so many at most, of people drawn by name, ``each`` photos of one at most
 
     controls: pictures made beside original and release, of ``controlled`` faces at most
-    slow: detectors that look at the originals and releases of these only
+    slow: detectors that look at the originals and releases of these only · frames: of a sequence in which people are
+    looked for and tracked
     repaints: how often an attacker paints each photo that he knows · restored, pairs: faces that reversal is measured
     on and learnt from, 0 for none · seeds: trainings of every detector
     """
@@ -76,6 +78,7 @@ class Plan:
     controls: tuple[str, ...]
     controlled: int
     slow: tuple[str, ...]
+    frames: int
     repaints: int
     restored: int = 0
     pairs: int = 0
@@ -83,8 +86,8 @@ class Plan:
 
 
 SUITES = {
-    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, (), 1),
-    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod", "ssh"), 2, 400, 1000, 3),
+    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, (), 100, 1),
+    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod", "ssh"), 1000, 2, 400, 1000, 3),
 }
 UNMAPPED = (
     "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
@@ -157,6 +160,11 @@ def audit(
     if case.mapped and case.dataset in SEQUENCES:
         figures += temporal.measure(case.paths.release, case.source, case.paths.private)
         lap("watch")
+    if case.mapped:
+        plan = SUITES[suite]
+        some, without = whole_people.measure(case, pick(case, plan.faces, plan.each), plan.frames, plan.each)
+        figures, notes = figures + some, notes + without
+        lap("people")
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += attackers_notes + more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)
@@ -322,11 +330,18 @@ def measure(
 
 
 def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
+    """Faces found again: of those that the method treated, of those that it could only cover, and of all."""
+    if control == "original":
+        return []
+    treated = np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+    parts = {"detection_rate": treated}
+    if not treated.all():
+        parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}
     out = []
     for detector, again in picture.found.items():
         before = original.found[detector] & picture.looked
-        if control != "original":
-            out += detection.measure(detector, control, before, again, gathered.people)
+        for name, chosen in parts.items():
+            out += detection.measure(detector, control, before & chosen, again, gathered.people, name)
     return out
 
 
