@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from dsanon_eval import generator_figures
 from dsanon_eval.seeing.cache import FILE
+from dsanon_eval.seeing.observation import Instruments
 from PIL import Image
 
 from dsanon.models import store
@@ -89,7 +90,7 @@ def test_what_was_seen_is_remembered_and_closed_to_others(
     def never(*_: object) -> None:
         raise AssertionError("a picture was looked at twice")
 
-    monkeypatch.setattr(generator_figures.Instruments, "observe", never)
+    monkeypatch.setattr(Instruments, "observe", never)
     again = figures(data, out, "--vectors", "2", "--each", "2", "--folds", "2")
     assert again["measurements"] == first["measurements"]
 
