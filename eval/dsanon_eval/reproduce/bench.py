@@ -69,7 +69,7 @@ class Bench:
             (picture_key(look.face.sha256, _kind(look), [look.face.region], mark), (look, suite, mark))
             for look in looks
         ]
-        return [Observation.decode(seen) for seen in remembered(stage, tasks, _see, self.workers, self.cache)]
+        return [Observation.decode(seen) for seen in remembered(f"look {stage}", tasks, _see, self.workers, self.cache)]
 
 
 def embeddings(seen: Sequence[Observation], name: str) -> Floats:

@@ -24,8 +24,8 @@ TARGET = Section(
     "Recall@1 of the target identity, %",
     ("swap_recall_at_1",),
     "The nearest real photo of the generator's identities is of the one that the vector names. Chance is one of these "
-    "photos at random. MobileFaceNet guided the training and is no judge. Intervals: the wider of those over targets and "
-    "over sources.",
+    "photos at random. MobileFaceNet guided the training and is no judge. Intervals: the wider of those over targets "
+    "and over sources.",
 )
 NEAR = Section(
     "As near to a photo of the training set as the nearest hundredth of strangers, %",

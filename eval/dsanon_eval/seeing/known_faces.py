@@ -52,7 +52,7 @@ def find(dataset: str, root: Path, samples: Sequence[Sample], cache: Cache, work
         (f"person {digest(*FINDING)} {dataset} {sha256} {sample.people!r}", (root, sample, label))
         for (sample, label), sha256 in zip(named, hashes, strict=True)
     ]
-    regions = remembered(f"faces in {dataset}", tasks, _find, workers, cache)
+    regions = remembered(f"find {dataset}", tasks, _find, workers, cache)
     return [
         KnownFace(root, sample, sha256, _region(json.loads(region)), f"{dataset}/{label}", _number(dataset, sample))
         for (sample, label), sha256, region in zip(named, hashes, regions, strict=True)
