@@ -44,7 +44,7 @@ class Result:
     @property
     def measurements(self) -> list[Measurement]:
         """Of all tables, each once."""
-        return list(dict.fromkeys(m for table in self.tables for m in table.measurements))
+        return list(dict.fromkeys(m for table in self.tables for m in table.stated()))
 
 
 def held_out_people(setting: Setting) -> list[KnownFace]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dsanon_eval.measurement import Measurement
@@ -102,6 +102,12 @@ class Table:
                 for row in self._rows()
             ],
         }
+
+    def stated(self) -> list[Measurement]:
+        """The measurements, each with the paper's figure where the same network measured it there, and no other."""
+        names = {row.name: row.paper for row in self.rows}
+        figures = {m: self.paper.get((names.get(m.control, ""), m.name, m.model)) for m in self.measurements}
+        return [replace(m, paper=figure[0] if figure else None) for m, figure in figures.items()]
 
     def _rows(self) -> list[Row]:
         below = any(m.control == CHANCE.name and self._shows(m.name) for m in self.measurements)
