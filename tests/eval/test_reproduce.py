@@ -102,6 +102,7 @@ def test_what_has_no_weights_says_so_and_has_only_the_papers_figure(place: Path)
     report = run(place, "table1")
     assert cells(report, 0, "detection, SSH")["ciagan (ciagan-face)"] == "no weights; paper 98.7"
     assert cells(report, 1, "Recall@1, PNCA")["original"] == "no weights; paper 70.7"
+    assert cells(report, 2, "FID, Inception")["ciagan (ciagan-face)"] == "no weights; paper 2.10"
     assert "paper" not in cells(report, 1, "Recall@1, dlib_resnet")["original"]  # the paper's is another network
     assert figure(report, "recall_at_1", "dlib_resnet", "original")["paper"] is None
     assert figure(report, "detection_rate", "hog", "blur9")["paper"] == 0.906

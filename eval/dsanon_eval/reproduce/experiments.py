@@ -30,7 +30,7 @@ RECOGNITION = Section(
 )
 DISTANCE = Section(
     "Distance to real faces",
-    ("fd_", "fid"),
+    ("fd_", "fid_"),
     "Fréchet distance of face crops, half of the people against the other half; the original row is the floor. Only "
     "figures of the original Inception network are FID.",
     share=False,

@@ -29,12 +29,12 @@ _TABLE2 = {  # HOG and PNCA in per cent, FID
     "faces": (98.3, 1.1, 6.5),
 }
 TABLE1: Paper = {
-    (row, *column): (value / 100, None)
+    (row, *column): (round(value / 100, 4), None)
     for row, values in _TABLE1.items()
     for column, value in zip((HOG, SSH, PNCA, FACENET), values, strict=True)
 } | {("ciagan", *FID): (2.1, None)}
 TABLE2: Paper = {
-    (row, *column): (value if column == FID else value / 100, None)
+    (row, *column): (value if column == FID else round(value / 100, 4), None)
     for row, values in _TABLE2.items()
     for column, value in zip((HOG, PNCA, FID), values, strict=True)
 }

@@ -19,6 +19,8 @@ HEADINGS = {
     "tar_at_far": "TAR, {}",
     "tar_at_far_own": "TAR, {}",
     "tar_at_far_all_pairs": "TAR, {}",
+    "fd_mobilenetv2_face": "Fréchet distance, {}",
+    "fid_face": "FID, {}",
     "landmark_recall_at_1": "Recall@1, {}",
     "swap_recall_at_1": "Recall@1 of the target, {}",
     "swap_near_training_face": "as near as 1 % of strangers, {}",
