@@ -259,6 +259,29 @@ def train(
 
 
 @app.command()
+def reproduce(
+    experiment: Annotated[str, typer.Argument(help="table1, table2, table3, landmarks or swap.")],
+    data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, or one of the two itself.")],
+    out: Annotated[Path, typer.Option(help="Where the tables go, and what was seen of the faces is remembered.")],
+    limit: Annotated[
+        int | None, typer.Option(help="Only N people of CelebA, or N pairs of each kind in each of LFW's folds.")
+    ] = None,
+    faces: Annotated[int, typer.Option(help="For swap: faces to paint.")] = 5000,
+    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one [default: all cores].")] = -1,
+    as_json: Json = False,
+) -> None:
+    """Run one of the paper's experiments, with its figures beside ours."""
+    from dsanon_eval.reproduce.command import reproduce as run
+
+    from dsanon.job import default_workers
+
+    if workers < -1:
+        raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
+    done = run(experiment, data, out, limit, faces, default_workers() if workers == -1 else workers)
+    print(json.dumps(done.report) if as_json else f"{done.page}\nwritten to {done.file}")
+
+
+@app.command()
 def datasets(as_json: Json = False) -> None:
     """List the datasets that can be read and written."""
     from dsanon.sources import SOURCES
