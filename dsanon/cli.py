@@ -77,6 +77,7 @@ def anonymize(
     from dsanon.job import check_source, default_workers
     from dsanon.layout import ReleasePaths
     from dsanon.plan import read_cameras, read_kept
+    from dsanon.progress import FirstLines
 
     if workers < -1:
         raise UsageError(f"--workers {workers}: expected 0 (inline) or more")
@@ -102,7 +103,7 @@ def anonymize(
     )
     paths = ReleasePaths.of(source, release, private, key)
     count = default_workers() if workers == -1 else workers
-    with redirect_stdout(sys.stderr):  # Ray reports a dead worker on standard output
+    with redirect_stdout(FirstLines()):  # Ray reports a dead worker on standard output
         outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
     if as_json:
         print(json.dumps(outcome.as_dict()))

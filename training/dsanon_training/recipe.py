@@ -110,7 +110,10 @@ def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """
     path = Path(name)
     if path.suffix == ".toml" and path.is_file():
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {name} cannot be read ({error}): expected a TOML file") from None
     elif name in recipe_names():
         text = files("dsanon_recipes").joinpath(f"{name}.toml").read_text()
     else:
