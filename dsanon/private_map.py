@@ -152,9 +152,9 @@ def lookup(
 def forget(release: Path, private: Path | None = None, key: Path | None = None) -> Path:
     """Destroy the key of ``release``, and all on the private side that leads back without it; returns the key's path.
 
-    That is the staging of an unfinished run, what an audit remembers of the originals' faces, and the list of withheld
-    samples: a frame in it names the source of its video. The encrypted map stays. A key outside the private side may
-    serve other releases: it must be named.
+    That is the staging of an unfinished run, what an audit remembers of the originals' faces, pictures of source and
+    release side by side, and the list of withheld samples: a frame in it names the source of its video. The encrypted
+    map stays. A key outside the private side may serve other releases: it must be named.
     Raises KeyFileError, ReleaseError (a run is going on).
     """
     paths = ReleasePaths.of(None, release, private, key)
@@ -169,7 +169,7 @@ def forget(release: Path, private: Path | None = None, key: Path | None = None) 
         destroy_key(path)
         with explained(paths.private):
             paths.quarantine.unlink(missing_ok=True)
-            for folder in (paths.staging, paths.audit):
+            for folder in (paths.staging, paths.audit, paths.compare):
                 if folder.exists():
                     shutil.rmtree(folder)
     return path

@@ -80,10 +80,15 @@ def render(
         for treatment, area in zip(plan, places, strict=True):
             if treatment.action == "ciagan":
                 crop = steadied(next(painted), treatment.region, treatment.moment, recent)
-                _paste(canvas, area, _unwarp(crop, treatment.region, area))
+                paste_crop(canvas, crop, treatment.region, area)
             elif treatment.action != "keep":
                 _paste(canvas, area, _classical(base, area, treatment.action, strength))
     return canvases
+
+
+def paste_crop(canvas: Pixels, crop: Pixels, region: Region, area: Footprint) -> None:
+    """Put a face's (128, 128, 3) crop back into the photo it was aligned in, by the weights of its footprint."""
+    _paste(canvas, area, _unwarp(crop, region, area))
 
 
 def _shape(treatment: Treatment, painter: Painter | None) -> Transform | None:

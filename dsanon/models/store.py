@@ -45,10 +45,12 @@ def path(name: str) -> Path:
 def add(name: str, file: Path) -> Path:
     """Check ``file``, copy it into the user's folder as the model ``name`` and register it; the copy's path.
 
-    A name that is not in ``MODELS`` is taken for a generator's. Raises WeightsError, having changed nothing.
+    A name that is not in ``MODELS`` is taken for a generator's; hyphens may stand for underscores.
+    Raises WeightsError, having changed nothing.
     """
     from dsanon.models.checks import check
 
+    name = known if (known := name.replace("-", "_")) in MODELS else name
     if name not in MODELS and (file.suffix != TENSORS or not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)):
         raise WeightsError(
             f"{name!r} with {file.name}: expected one of {', '.join(MODELS)}, or a generator's name and {TENSORS} file"

@@ -25,6 +25,7 @@ from dsanon.sources.stills import (
 
 # pedestrian, person on vehicle, static person, distractor (statues, but people half hidden, too), reflection
 PEOPLE = frozenset({1, 2, 7, 8, 12})
+PEDESTRIAN = 1  # what the benchmark scores, where the row's confidence is not 0
 _GT, _DET = "gt/gt.txt", "det/det.txt"
 # frame id x y w h conf [class [visibility]]; MOT15 has ten: world coordinates behind conf, all are pedestrians
 _FIELDS: dict[str, Container[int]] = {_GT: range(7, 11), _DET: range(6, 11)}
@@ -164,4 +165,6 @@ def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None
         x0, y0, x1, y1 = clip([box], *size)[0].tolist()
         box = x0, y0, x1, y1
     if box[0] < box[2] and box[1] < box[3]:
-        yield Person(subject=f"{sequence}/{int(values[1])}", body=box)
+        scored = values[6] != 0 if len(values) > 6 else True
+        pedestrian = not 8 <= len(values) < _MOT15 or int(values[7]) == PEDESTRIAN
+        yield Person(subject=f"{sequence}/{int(values[1])}", body=box, aside=not (scored and pedestrian))

@@ -70,7 +70,7 @@ def test_hog_is_usable_without_a_file() -> None:
         store.path("hog")
 
 
-@pytest.mark.parametrize("name", [*REAL, "ssh", "facenet_vggface2", "facenet_casia", "inception_fid"])
+@pytest.mark.parametrize("name", [*REAL, "ssh", "facenet_vggface2", "facenet_casia", "inception_fid", "pnca"])
 def test_what_is_not_here_says_how_to_get_it(name: str) -> None:
     with pytest.raises(WeightsError, match=f"{name} is not here: .*dsanon models add {name} "):
         store.path(name)
