@@ -20,6 +20,7 @@ from dsanon.worker import DIED, Setup, Worker
 Call = tuple[str, Shard, tuple[Any, ...]]  # method of Worker, shard, further arguments
 _IN_FLIGHT = 2  # calls an actor: one under way, one waiting, so that it never idles
 _DEATHS_OF_A_SAMPLE = 2  # after so many it is quarantined
+_LOOK_AFTER = 10.0  # seconds without an answer after which the cluster is looked at
 _UNEXPLAINED = 5  # so many deaths in a row that no sample explains end the run
 
 
@@ -121,7 +122,10 @@ class OnRay:
         unexplained = 0
         while queue or flying:
             self._submit(queue, flying)
-            ready, _ = self._ray.wait(list(flying), num_returns=1)
+            ready, _ = self._ray.wait(list(flying), num_returns=1, timeout=_LOOK_AFTER)
+            if not ready:
+                self._refuse_dead_cluster()
+                continue
             index, call = flying.pop(ready[0])
             try:
                 counts = self._ray.get(ready[0])
@@ -163,6 +167,11 @@ class OnRay:
         self._ray.kill(self._actors.pop(index))  # it may be alive beyond a broken network
         if not self._actors or len(self._actors) < self._room():
             self._actors[index] = self._class.remote(Worker, self._setup)
+
+    def _refuse_dead_cluster(self) -> None:
+        """Actors that wait for a place on a cluster without nodes would wait for ever."""
+        if not any(node["Alive"] for node in self._ray.nodes()):
+            raise DsanonError("Ray failed, not a sample: its last node died (killed, or out of memory); use --resume")
 
     def _room(self) -> int:
         resources = self._ray.cluster_resources()

@@ -122,7 +122,7 @@ def test_samples_that_kill_every_worker_are_withheld(
 
     wait = cluster.wait
 
-    def latest_first(refs: list[Any], num_returns: int) -> Any:
+    def latest_first(refs: list[Any], num_returns: int, timeout: float) -> Any:
         wait(refs, num_returns=num_returns)
         ready, _ = wait(refs, num_returns=len(refs), timeout=0.2)
         return [ready[-1]], [ref for ref in refs if ref != ready[-1]]
@@ -208,6 +208,21 @@ def test_workers_that_cannot_start_end_the_run(cluster: Any, tmp_path: Path, mon
             assert "\n" not in str(raised.value)
         finally:
             workers.close()
+
+
+def test_a_cluster_without_nodes_is_not_waited_for(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its raylet was killed before an actor had its place: no answer will come."""
+    monkeypatch.setattr(executor, "Worker", Failing)
+    workers = OnRay(setup(tmp_path), 1, None)
+    monkeypatch.setattr(cluster, "wait", lambda refs, num_returns, timeout: ([], refs))
+    monkeypatch.setattr(cluster, "nodes", lambda: [{"Alive": False}])
+    try:
+        with pytest.raises(DsanonError, match="its last node died"):
+            list(workers.run(find(4)))
+    finally:
+        workers.close()
 
 
 def test_there_are_no_more_actors_than_there_is_room_for(
