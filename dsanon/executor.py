@@ -227,7 +227,7 @@ def _start(ray: Any, workers: int, address: str | None) -> None:
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of a node that does not come up in time Ray raises just that
         raise _no_ray(address, error) from error
     if on_terminate is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own in place
