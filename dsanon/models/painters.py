@@ -26,9 +26,9 @@ def painter_file(method: str, model: str) -> Path:
             f"then `dsanon models add {model} RUN/{model}.safetensors`"
         ) from None
     found = read_card(path).config.architecture
-    if found not in PAINTS[method]:
+    if found not in PAINTS[model]:
         raise WeightsError(
             f"--method {method}: {path.name} holds a generator of the kind {found}, expected "
-            f"{' or '.join(PAINTS[method])}: add the right file with `dsanon models add {model} FILE`"
+            f"{' or '.join(PAINTS[model])}: add the right file with `dsanon models add {model} FILE`"
         )
     return path

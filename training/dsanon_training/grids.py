@@ -14,13 +14,13 @@ from dsanon_training.batches import Batch
 
 @torch.no_grad()
 def composite(generator: AnyGenerator, batch: Batch, control: torch.Tensor) -> torch.Tensor:
-    """The photo with the region painted over, (n, 3, s, s) in [-1, 1]."""
+    """The photo with the region painted over, (n, 3, h, w) in [-1, 1]."""
     painted = generator(batch.drawn, batch.real, batch.hidden, batch.padding, control)
     return torch.lerp(batch.real, painted.float(), batch.weight)
 
 
 def grid(generator: AnyGenerator, batch: Batch, targets: list[int]) -> np.ndarray:
-    """(h, w, 3) uint8, one row a person: the photo, what the generator is shown of it, then a face per target.
+    """(h, w, 3) uint8, one row a person: the photo, what the generator is shown of it, then a face or body per target.
 
     A generator without control vector has one face. ``faces``, the ablation, sees the photo as well.
     """
@@ -30,9 +30,9 @@ def grid(generator: AnyGenerator, batch: Batch, targets: list[int]) -> np.ndarra
         control = batch.real.new_zeros(len(batch.real), identities)
         control[:, target : target + 1] = 1
         columns.append(composite(generator, batch, control))
-    rows = torch.stack(columns, dim=1)  # n, columns, 3, s, s
-    n, c, _, s, _ = rows.shape
-    pixels = ((rows.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).reshape(n * s, c * s, 3)
+    rows = torch.stack(columns, dim=1)  # n, columns, 3, h, w
+    n, c, _, h, w = rows.shape
+    pixels = ((rows.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).reshape(n * h, c * w, 3)
     return np.ascontiguousarray(pixels.cpu().numpy())
 
 
