@@ -104,6 +104,8 @@ def anonymize(
     count = default_workers() if workers == -1 else workers
     with redirect_stdout(sys.stderr):  # Ray reports a dead worker on standard output
         outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
+    for warning in outcome.warnings:
+        print(f"dsanon: note: {warning}", file=sys.stderr)
     if as_json:
         print(json.dumps(outcome.as_dict()))
     else:

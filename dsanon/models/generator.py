@@ -1,7 +1,8 @@
 """The generator of faces and of bodies: a conditional U-Net that paints a new person into a hidden region.
 
 After Maximov et al., CVPR 2020, section 3: landmark image (of a body: silhouette), masked background and identity
-control vector in, a face or a body out. The source's hidden pixels never reach it: they are zeroed on the way in, whoever calls.
+control vector in, a face or a body out. The source's hidden pixels never reach it: they are zeroed on the way in,
+whoever calls.
 """
 
 from __future__ import annotations

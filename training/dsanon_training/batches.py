@@ -201,9 +201,7 @@ def _transform(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 def _sample(crops: Crops, index: int, transform: np.ndarray, mirror: bool) -> _Sample:
     height, width = crops.size
     stored, points = crops.pixels[index], apply(transform, crops.landmarks[index])
-    pixels = cv2.warpAffine(
-        stored[..., :3], transform, (width, height), flags=cv2.INTER_LINEAR, borderValue=[PAD] * 3
-    )
+    pixels = cv2.warpAffine(stored[..., :3], transform, (width, height), flags=cv2.INTER_LINEAR, borderValue=[PAD] * 3)
     silhouette = None
     if crops.bodies:
         silhouette = cv2.warpAffine(stored[..., 3], transform, (width, height), flags=cv2.INTER_LINEAR) > 127

@@ -189,23 +189,26 @@ def prepare(data: Path, cache: Path, workers: int, show: Show | None = None) -> 
 
 
 class Item(Protocol):
-    """What a crop is made of: whose it is, and whether they may only be looked at."""
+    """What a crop is made of."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """``dataset/subject``."""
+
     @property
-    def held_out(self) -> bool: ...
+    def held_out(self) -> bool:
+        """Whether they may only be looked at."""
 
 
-I = TypeVar("I", bound=Item)
+Thing = TypeVar("Thing", bound=Item)
 
 
 def cached(
     cache: Path,
     kind: str,
     stamp: object,
-    items: Sequence[I],
-    crop: Callable[[I], Crop | None],
+    items: Sequence[Thing],
+    crop: Callable[[Thing], Crop | None],
     workers: int,
     show: Show | None,
 ) -> Path:
@@ -217,7 +220,7 @@ def cached(
 
 
 def make(
-    items: Sequence[I], crop: Callable[[I], Crop | None], folder: Path, workers: int, show: Show | None = None
+    items: Sequence[Thing], crop: Callable[[Thing], Crop | None], folder: Path, workers: int, show: Show | None = None
 ) -> None:
     """A shard for every ``_SHARD`` items, without those of which no crop came; whole ones are kept after a kill."""
     partial = folder.with_name(folder.name + ".partial")

@@ -45,8 +45,8 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
     shown = "bodies" if crops.bodies else "faces"
     if not people.identities or len(people.training) < recipe.batch:
         raise RecipeError(
-            f"{len(people.training)} training {shown}, {len(people.identities)} people with {recipe.min_photos} photos: "
-            f"a batch of {recipe.batch} needs more; lower batch or min_photos, or give more data"
+            f"{len(people.training)} training {shown}, {len(people.identities)} people with {recipe.min_photos} "
+            f"photos: a batch of {recipe.batch} needs more; lower batch or min_photos, or give more data"
         )
     if leads:
         some, known, unseen = len(people.training), len(people.identities), len(people.unseen)
