@@ -37,6 +37,7 @@ TERMS = {
     "terms": "trained on CUHK03, which is for research only, from ImageNet's MobileNetV2; it guides ciagan-body and "
     "may not audit it",
 }
+_SHOWN = (192, 96)  # the pixels are spread over so many: MobileNetV2 sees more of them
 _ROOM = 1.15  # a body's crop is so much larger than what the network was trained on: a box around the person
 
 
@@ -50,7 +51,8 @@ class PersonNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """See the class."""
-        halves = F.adaptive_avg_pool2d(self.trunk(pixels)[-1], (2, 1))
+        shown = F.interpolate(pixels, size=_SHOWN, mode="bilinear", align_corners=False)
+        halves = F.adaptive_avg_pool2d(self.trunk(shown)[-1], (2, 1))
         return F.normalize(self.head(halves.flatten(1)).float(), dim=1)
 
 
@@ -108,7 +110,7 @@ def train(pixels: Tensor, identity: np.ndarray, steps: int = STEPS) -> PersonNet
     adam = torch.optim.Adam([*network.parameters(), proxies], RATE)
     for step in range(steps):
         for group in adam.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 50, 2 * (1 - step / steps))
+            group["lr"] = RATE * min(1.0, 8 * (step + 1) / steps, 2 * (1 - step / steps))
         chosen = rng.choice(len(pixels), min(BATCH, len(pixels)), replace=False)
         shown = torch.stack([_disturbed(pixels[i], rng) for i in chosen])
         wanted = F.one_hot(torch.from_numpy(index[chosen]), len(names)).float()
