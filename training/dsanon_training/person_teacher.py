@@ -37,7 +37,6 @@ TERMS = {
     "terms": "trained on CUHK03, which is for research only, from ImageNet's MobileNetV2; it guides ciagan-body and "
     "may not audit it",
 }
-_SHOWN = (192, 96)  # the pixels are spread over so many: MobileNetV2 sees more of them
 _ROOM = 1.15  # a body's crop is so much larger than what the network was trained on: a box around the person
 
 
@@ -51,8 +50,7 @@ class PersonNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """See the class."""
-        shown = F.interpolate(pixels, size=_SHOWN, mode="bilinear", align_corners=False)
-        halves = F.adaptive_avg_pool2d(self.trunk(shown)[-1], (2, 1))
+        halves = F.adaptive_avg_pool2d(self.trunk(pixels)[-1], (2, 1))
         return F.normalize(self.head(halves.flatten(1)).float(), dim=1)
 
 
