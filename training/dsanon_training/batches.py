@@ -123,8 +123,9 @@ def batch(
     """The samples that process ``rank`` of ``ranks`` has in ``step``: augmented crops and their targets."""
     rng = np.random.default_rng([recipe.seed, step, rank])
     size = recipe.batch // ranks
-    turned, share = people.turned, recipe.turned_share * people.turned.any()
-    odds = np.where(turned, share / max(1, turned.sum()), (1 - share) / max(1, (~turned).sum()))
+    turned = people.turned
+    wanted = recipe.turned_share if turned.any() else 0.0
+    odds = np.where(turned, wanted / max(1, turned.sum()), (1 - wanted) / max(1, (~turned).sum()))
     chosen = rng.choice(people.training, size, replace=False, p=odds / odds.sum())
     control = torch.zeros(size, len(people.identities))
     own = np.zeros(size, bool)

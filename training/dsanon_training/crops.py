@@ -40,9 +40,10 @@ class Pixels:
         return int(self._ends[-1])
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one."""
-        return next(shard for shard in self._shards if len(shard)).shape[1:]
+        height, width, channels = next(shard for shard in self._shards if len(shard)).shape[1:]
+        return int(height), int(width), int(channels)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         shard = int(np.searchsorted(self._ends, index, side="right"))

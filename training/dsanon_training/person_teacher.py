@@ -136,7 +136,7 @@ def _disturbed(person: Tensor, rng: np.random.Generator) -> Tensor:
 def recall_at_1(network: nn.Module, pixels: Tensor, identity: np.ndarray, camera: np.ndarray) -> tuple[float, int]:
     """Share of camera A's photos whose nearest one of camera B shows the same person, and their number."""
     with torch.no_grad():
-        embeddings = torch.cat([network(piece) for piece in pixels.split(64)])
+        embeddings = torch.cat([network(piece) for piece in torch.split(pixels, 64)])
     probes, gallery = np.flatnonzero(camera == 0), np.flatnonzero(camera == 1)
     nearest = (embeddings[probes] @ embeddings[gallery].T).argmax(1).numpy()
     return float((identity[gallery][nearest] == identity[probes]).mean()), len(probes)
