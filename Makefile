@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check bench setup clean
 
 setup: .venv/.ready
 
@@ -27,6 +27,11 @@ check: setup
 
 test: check
 	$(BIN)/pytest
+
+# speed, stage by stage and against others; needs LFW, and a machine that does nothing else
+DATA ?= ../shared/data
+bench: setup
+	$(BIN)/python tests/bench/speed.py --data $(DATA) --out speed.json
 
 clean:
 	rm -rf .venv dsanon-demo .mypy_cache .ruff_cache .pytest_cache

@@ -188,8 +188,8 @@ def review(
     port: Annotated[int, typer.Option(help="Of the page, on 127.0.0.1 [default: a free one].")] = 0,
 ) -> None:
     """Look at the riskiest regions on a local page, and decide: accept, mask or drop."""
-    from dsanon_eval.review_desk import open_desk
-    from dsanon_eval.review_server import ReviewServer
+    from dsanon_eval.review.desk import open_desk
+    from dsanon_eval.review.server import ReviewServer
 
     desk = open_desk(release, private)
     with ReviewServer(desk, port) as server:

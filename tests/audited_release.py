@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from dsanon_eval.measurement import Gate, Measurement
-from dsanon_eval.review_queue import Likeness, build, write_queue
+from dsanon_eval.review.queue import Likeness, build, write_queue
 from PIL import Image
 
 from dsanon.demo import portrait

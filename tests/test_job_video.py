@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from dsanon_eval.temporal import measure
+from dsanon_eval.utility.temporal import measure
 from PIL import Image
 
 from dsanon import worker

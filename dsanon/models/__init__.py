@@ -5,6 +5,7 @@ Where its file is on this machine is the business of :mod:`dsanon.models.store`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -207,11 +208,14 @@ def open_session(model: Path | bytes) -> Any:
     """
     import onnxruntime
 
+    from dsanon.models.onnx_file import fixed_weights
+
+    data = model if isinstance(model, bytes) else model.read_bytes()
+    with suppress(ValueError):  # no protobuf: onnxruntime has the words for it
+        data = fixed_weights(data)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.enable_mem_pattern = False  # a plan per input size, kept for ever: datasets have thousands of sizes
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -15,7 +15,7 @@ import numpy as np
 
 from dsanon.errors import WeightsError
 from dsanon.models import MODELS, open_session
-from dsanon.models.any_size import any_size
+from dsanon.models.onnx_file import any_size
 
 Shape = tuple[int, ...]
 

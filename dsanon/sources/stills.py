@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
+from dsanon.durable import sync_files
 from dsanon.errors import SourceError
 from dsanon.images import encode, read_photo, safe_path
 from dsanon.naming import Names
@@ -159,11 +160,12 @@ class StillSink:
             return
         target = self._target(sample)
         data = encode(photo.pixels, encoding_for(target, photo.encoding))
-        write_aside(self._data, target, data)
+        write_aside(self._data, target, data, sync=False)
         self._written[target] = hashlib.sha256(data).hexdigest()
 
     def close(self) -> dict[str, str]:
-        """Released path → sha256 of its bytes."""
+        """Released path → sha256 of its bytes, which are on disk now."""
+        sync_files(self._data, [self._data / target for target in self._written])
         return dict(self._written)
 
 
@@ -173,8 +175,8 @@ def encoding_for(target: str, encoding: Encoding) -> Encoding:
     return encoding if kind == encoding.format else Encoding(kind, encoding.grey)
 
 
-def write_aside(data: Path, target: str, content: bytes) -> None:
-    """Write ``content`` to ``data / target``, whole or not at all.
+def write_aside(data: Path, target: str, content: bytes, sync: bool = True) -> None:
+    """Write ``content`` to ``data / target``, whole or not at all. sync: and wait until it is on disk.
 
     Raises SourceError for a path that leaves ``data``, OSError for a disk that is full or read-only.
     """
@@ -189,7 +191,8 @@ def write_aside(data: Path, target: str, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(handle)
+            if sync:
+                os.fsync(handle)
         aside.replace(final)
     except BaseException:
         aside.unlink(missing_ok=True)

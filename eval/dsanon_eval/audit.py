@@ -22,29 +22,25 @@ import dsanon
 from dsanon.durable import aside, explained, write_json
 from dsanon.errors import UsageError
 from dsanon.manifest import read_rows
-from dsanon_eval import (
-    detection,
-    frechet,
-    gates,
-    landmark_attack,
-    leaks,
-    lfw_release,
-    recognisers,
-    reidentification,
-    review_queue,
-    temporal,
-)
-from dsanon_eval.cache import Cache
-from dsanon_eval.case import Case, Scene, open_case, pick
-from dsanon_eval.disjoint import trained_on
-from dsanon_eval.faces import CONTROLS
-from dsanon_eval.finding import Finding
-from dsanon_eval.gathered import Gathered, Picture, gather
-from dsanon_eval.linkage import linkage
+from dsanon_eval import gates
+from dsanon_eval.attacks import landmarks as landmark_attack
+from dsanon_eval.attacks import reidentification
+from dsanon_eval.attacks import verification as lfw_release
+from dsanon_eval.attacks.disjoint import trained_on
+from dsanon_eval.attacks.linkage import linkage
+from dsanon_eval.leaks import scanner as leaks
+from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.measurement import Curve, Measurement
-from dsanon_eval.observation import FEATURES, Suite, usable
-from dsanon_eval.report_html import write_report
-from dsanon_eval.watch import Look, observe
+from dsanon_eval.networks import recognisers
+from dsanon_eval.report.page import write_report
+from dsanon_eval.review import queue as review_queue
+from dsanon_eval.seeing.cache import Cache
+from dsanon_eval.seeing.case import Case, Scene, open_case, pick
+from dsanon_eval.seeing.faces import CONTROLS
+from dsanon_eval.seeing.gathered import Gathered, Picture, gather
+from dsanon_eval.seeing.observation import FEATURES, Suite, usable
+from dsanon_eval.seeing.watch import Look, observe
+from dsanon_eval.utility import detection, frechet, temporal
 
 MEASUREMENTS = pa.schema(
     [

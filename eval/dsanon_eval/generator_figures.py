@@ -30,15 +30,17 @@ from dsanon.progress import Progress
 from dsanon.render import Strength, Treatment, render
 from dsanon.sample import Pixels
 from dsanon.sources.lfw import parse_pairs
-from dsanon_eval import control as identity_control
-from dsanon_eval import detection, frechet, lfw_protocol, recognisers, reidentification
-from dsanon_eval.cache import Cache
-from dsanon_eval.code import PAINTING, digest
-from dsanon_eval.disjoint import refuse_trained_on
-from dsanon_eval.faces import control, place
-from dsanon_eval.known_faces import KnownFace, celeba_test_samples, find, lfw_samples
+from dsanon_eval.attacks import control as identity_control
+from dsanon_eval.attacks import lfw_protocol, reidentification
+from dsanon_eval.attacks.disjoint import refuse_trained_on
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.observation import Instruments, Observation, Suite, fingerprint, picture_key, usable
+from dsanon_eval.networks import recognisers
+from dsanon_eval.seeing.cache import Cache
+from dsanon_eval.seeing.code import PAINTING, digest
+from dsanon_eval.seeing.faces import control, place
+from dsanon_eval.seeing.known_faces import KnownFace, celeba_test_samples, find, lfw_samples
+from dsanon_eval.seeing.observation import Instruments, Observation, Suite, fingerprint, picture_key, usable
+from dsanon_eval.utility import detection, frechet
 
 KEY = b"which vectors the figures use: fixed, so that two generators are asked for the same people"
 DETECTORS = ("hog", "centerface", "yunet", "retinaface")

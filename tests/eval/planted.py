@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from dsanon_eval.leaks import Finding, scan
+from dsanon_eval.leaks.scanner import Finding, scan
 from PIL import Image
 
 from dsanon.config import JobConfig

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from dsanon_eval.attacks import CHAPTERS, OTHERS, absent, chapter_of, sentence, shown
 from dsanon_eval.measurement import Gate, Measurement
+from dsanon_eval.report.chapters import CHAPTERS, OTHERS, absent, chapter_of, sentence, shown
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from dsanon_eval.cache import FILE
+from dsanon_eval.seeing.cache import FILE
 from PIL import Image
 
 from runs import anonymize, dsanon
@@ -138,7 +138,7 @@ def test_tables_say_what_the_report_says(audited: dict, blurred: Path) -> None:
 def test_a_second_audit_looks_at_nothing_again(
     audited: dict, source: Path, blurred: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dsanon_eval import watch
+    from dsanon_eval.seeing import watch
 
     def never(*_: object) -> None:
         raise AssertionError("a picture was looked at twice")

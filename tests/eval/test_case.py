@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from dsanon_eval.case import Case, pick
+from dsanon_eval.seeing.case import Case, pick
 
 from dsanon.layout import ReleasePaths
 
@@ -80,6 +80,6 @@ def test_scenes_hold_all_faces_of_their_sample(tmp_path: Path, chosen: set[str] 
 
 
 def test_a_sample_across_two_pieces_stays_one_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsanon_eval.case._SCENES_AT_ONCE", 2)
+    monkeypatch.setattr("dsanon_eval.seeing.case._SCENES_AT_ONCE", 2)
     made = case(tmp_path, [("a", "x"), ("b", "x"), ("b", "y"), ("b", "z"), ("c", "x")])
     assert [len(scene.faces) for scene in made.scenes()] == [1, 3, 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dsanon_eval.code import FINDING, LOOKING, PAINTING, RENDERING, digest
+from dsanon_eval.seeing.code import FINDING, LOOKING, PAINTING, RENDERING, digest
 
 
 def test_every_module_counts() -> None:

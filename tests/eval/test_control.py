@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from dsanon_eval.control import distances, recall, trials
+from dsanon_eval.attacks.control import distances, recall, trials
 
 PEOPLE = [f"p{i // 2}" for i in range(40)]
 

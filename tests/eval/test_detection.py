@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from dsanon_eval.detection import best_at, measure, squares
+from dsanon_eval.utility.detection import best_at, measure, squares
 
 from dsanon.detectors import Detection
 

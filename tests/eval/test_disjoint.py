@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from dsanon_eval import disjoint
+from dsanon_eval.attacks import disjoint
 
 from dsanon.errors import UsageError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.faces import CONTROLS, arcface_chip, control, dlib_chip, place, points_of, square_chip
+from dsanon_eval.seeing.faces import CONTROLS, arcface_chip, control, dlib_chip, place, points_of, square_chip
 from faces import drawn_landmarks
 
 from dsanon.align import face_transform

@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from dsanon_eval.figures import draw_curves, draw_rows, finite, read_curves
 from dsanon_eval.measurement import Curve, Gate, Measurement
+from dsanon_eval.report.figures import draw_curves, draw_rows, finite, read_curves
 from PIL import Image
 
 from dsanon.errors import ReleaseError

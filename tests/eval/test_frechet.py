@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.frechet import frechet_distance, halves, kid, measure, precision_recall
+from dsanon_eval.utility.frechet import frechet_distance, halves, kid, measure, precision_recall
 
 
 def test_frechet_distance_of_known_gaussians() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dsanon_eval import generator_figures
-from dsanon_eval.cache import FILE
+from dsanon_eval.seeing.cache import FILE
 from PIL import Image
 
 from dsanon.models import store

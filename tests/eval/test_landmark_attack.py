@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.landmark_attack import aligned, measure
+from dsanon_eval.attacks.landmarks import aligned, measure
 from faces import drawn_landmarks
 
 PEOPLE = [f"p{i // 6}" for i in range(60)]

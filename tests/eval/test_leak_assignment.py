@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsanon_eval.leak_assignment import _Rules
+from dsanon_eval.leaks.assignment import _Rules
 
 
 def row(subject: str, label: str | None = None, scope: str = "s", vector: int = 1) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 from drawn_images import noise, smooth, stored
-from dsanon_eval.leak_clips import beside_track
-from dsanon_eval.leak_metadata import beside_pixels
+from dsanon_eval.leaks.clips import beside_track
+from dsanon_eval.leaks.metadata import beside_pixels
 from PIL import Image, PngImagePlugin
 from sources.grey_clips import make, release
 

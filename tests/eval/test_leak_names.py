@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dsanon_eval.leak_hashes import collect, digests_of, in_bytes
-from dsanon_eval.leak_manifest import follows, runs_along
-from dsanon_eval.leak_names import gather, in_path, in_text, same_identities
+from dsanon_eval.leaks.hashes import collect, digests_of, in_bytes
+from dsanon_eval.leaks.manifest import follows, runs_along
+from dsanon_eval.leaks.names import gather, in_path, in_text, same_identities
 
 LFW = [
     "lfw-deepfunneled/Aaron_Eckhart/Aaron_Eckhart_0001.jpg",

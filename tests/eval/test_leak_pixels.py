@@ -8,8 +8,8 @@ from pathlib import Path
 
 import av
 import numpy as np
-from dsanon_eval.leak_pixels import look
-from dsanon_eval.leak_release import Case, Seen
+from dsanon_eval.leaks.opened import Case, Seen
+from dsanon_eval.leaks.pixels import look
 from PIL import Image
 
 from dsanon.detectors import Detection

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drawn_images import png
-from dsanon_eval.leaks import KINDS, Finding, as_measurements, examine, scan
+from dsanon_eval.leaks.scanner import KINDS, Finding, as_measurements, examine, scan
 from PIL import Image
 from planted import PEOPLE, Made, Row, jpeg, make, photo, pixels_of
 
@@ -244,7 +244,7 @@ def test_a_column_of_hashes(made: Made) -> None:
 
 def test_times_in_the_source_s_order(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three people could be in order by chance, so that more is asked for; here the bound is lowered for them."""
-    from dsanon_eval import leak_manifest
+    from dsanon_eval.leaks import manifest as leak_manifest
 
     for number, (file, _) in enumerate(sorted(made.originals().items(), key=lambda pair: pair[1])):
         os.utime(made.release / file, (1000 + number, 1000 + number))

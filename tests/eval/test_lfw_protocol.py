@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.lfw_protocol import (
+from dsanon_eval.attacks.lfw_protocol import (
     FoldScores,
     all_pairs_impostors,
     fold_rates,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from dsanon_eval import lfw_release
-from dsanon_eval.case import Case, Face
-from dsanon_eval.gathered import Gathered, Picture
+from dsanon_eval.attacks import verification as lfw_release
+from dsanon_eval.seeing.case import Case, Face
+from dsanon_eval.seeing.gathered import Gathered, Picture
 
 from dsanon.layout import ReleasePaths
 from dsanon.sample import Region

@@ -7,7 +7,7 @@ import io
 import cv2
 import numpy as np
 import pytest
-from dsanon_eval.likeness import Searched, at_place, correlation, face_of
+from dsanon_eval.leaks.likeness import Searched, at_place, correlation, face_of
 from PIL import Image
 
 

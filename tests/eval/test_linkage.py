@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from dsanon_eval.case import Face
-from dsanon_eval.linkage import linkage
+from dsanon_eval.attacks.linkage import linkage
+from dsanon_eval.seeing.case import Face
 
 from dsanon.sample import Region
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsanon_eval.cache import FILE, Cache
-from dsanon_eval.observation import Observation, Suite, fingerprint, picture_key
+from dsanon_eval.seeing.cache import FILE, Cache
+from dsanon_eval.seeing.observation import Observation, Suite, fingerprint, picture_key
 
 from dsanon.errors import ReleaseError
 from dsanon.sample import Region

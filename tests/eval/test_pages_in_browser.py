@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from audited_release import make_audit, make_release
 from browser import browser, look, overflow, requests
-from dsanon_eval.report_html import write_report
-from dsanon_eval.review_desk import open_desk
-from dsanon_eval.review_server import ReviewServer
+from dsanon_eval.report.page import write_report
+from dsanon_eval.review.desk import open_desk
+from dsanon_eval.review.server import ReviewServer
 
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsanon_eval.observation import usable
-from dsanon_eval.recognisers import RECOGNISERS, label, open_recogniser
+from dsanon_eval.networks.recognisers import RECOGNISERS, label, open_recogniser
+from dsanon_eval.seeing.observation import usable
 
 from dsanon.detectors.hog import Hog
 from dsanon.errors import UsageError, WeightsError

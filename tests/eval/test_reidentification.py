@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.reidentification import chance, cmc, measure, ranks
+from dsanon_eval.attacks.reidentification import chance, cmc, measure, ranks
 
 # two photos of a, two of b, one of c, on a line
 GALLERY = np.array([[0.0], [1.0], [10.0], [11.0], [20.0]])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from audited_release import HOSTILE, make_audit, make_release
-from dsanon_eval.report_html import write_report
+from dsanon_eval.report.page import write_report
 
 from dsanon.errors import KeyFileError, ReleaseError, UsageError
 from dsanon.layout import ReleasePaths

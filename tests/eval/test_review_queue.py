@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from dsanon_eval.review_queue import FILE, REVIEW, Likeness, build, current_queue, likenesses, read_queue, write_queue
+from dsanon_eval.review.queue import FILE, REVIEW, Likeness, build, current_queue, likenesses, read_queue, write_queue
 
 from dsanon.errors import ReleaseError
 from dsanon.manifest import ManifestRow, to_table

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
-from dsanon_eval.review_desk import Desk, open_desk
-from dsanon_eval.review_server import ReviewServer
+from dsanon_eval.review.desk import Desk, open_desk
+from dsanon_eval.review.server import ReviewServer
 
 from dsanon.errors import ReleaseError, UsageError
 from dsanon.layout import ReleasePaths

@@ -6,10 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_images import scene
-from dsanon_eval import temporal
-from dsanon_eval.frames import Face, Pair, face_pairs
 from dsanon_eval.measurement import Gate
-from dsanon_eval.temporal import Blocks, flow, located, measure, second_differences, spread, warped, warping_error
+from dsanon_eval.utility import temporal
+from dsanon_eval.utility.frames import Face, Pair, face_pairs
+from dsanon_eval.utility.temporal import (
+    Blocks,
+    flow,
+    located,
+    measure,
+    second_differences,
+    spread,
+    warped,
+    warping_error,
+)
 from faces import drawn_landmarks
 
 from dsanon.sample import Box

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsanon_eval.cache import Cache
-from dsanon_eval.case import Face, Scene
-from dsanon_eval.observation import Suite
-from dsanon_eval.watch import Look, observe
+from dsanon_eval.seeing.cache import Cache
+from dsanon_eval.seeing.case import Face, Scene
+from dsanon_eval.seeing.observation import Suite
+from dsanon_eval.seeing.watch import Look, observe
 from PIL import Image
 
 from dsanon.errors import ReleaseError, UsageError

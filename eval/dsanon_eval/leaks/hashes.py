@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dsanon_eval.leak_names import texts
+from dsanon_eval.leaks.names import texts
 
 PREFIX = 16  # hexadecimal digits of a hash that prove it
 _HEX = re.compile(rb"[0-9a-fA-F]{16,}")

@@ -21,14 +21,14 @@ from dsanon.detectors import Detector, open_detectors
 from dsanon.errors import DsanonError, ReleaseError
 from dsanon.images import read_regular
 from dsanon.sample import Unreadable
-from dsanon_eval import leak_hashes, leak_names
-from dsanon_eval.finding import KINDS, Finding
-from dsanon_eval.leak_assignment import misassigned
-from dsanon_eval.leak_clips import beside_track
-from dsanon_eval.leak_manifest import order, unaccounted, untrue_hash, untrue_rows
-from dsanon_eval.leak_metadata import beside_pixels
-from dsanon_eval.leak_pixels import Looked, look, strangers
-from dsanon_eval.leak_release import (
+from dsanon_eval.leaks import hashes as leak_hashes
+from dsanon_eval.leaks import names as leak_names
+from dsanon_eval.leaks.assignment import misassigned
+from dsanon_eval.leaks.clips import beside_track
+from dsanon_eval.leaks.finding import KINDS, Finding
+from dsanon_eval.leaks.manifest import order, unaccounted, untrue_hash, untrue_rows
+from dsanon_eval.leaks.metadata import beside_pixels
+from dsanon_eval.leaks.opened import (
     PSEUDONYMOUS,
     Case,
     Entry,
@@ -39,6 +39,7 @@ from dsanon_eval.leak_release import (
     open_release,
     walk,
 )
+from dsanon_eval.leaks.pixels import Looked, look, strangers
 from dsanon_eval.measurement import Gate, Measurement
 
 __all__ = ["KINDS", "Examined", "Finding", "as_measurements", "examine", "scan"]

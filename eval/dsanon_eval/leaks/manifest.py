@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from dsanon.errors import DsanonError
 from dsanon.manifest import ManifestRow, count
-from dsanon_eval.finding import Finding
-from dsanon_eval.leak_release import PSEUDONYMOUS, Opened, is_clip, is_instance_mask, is_picture
+from dsanon_eval.leaks.finding import Finding
+from dsanon_eval.leaks.opened import PSEUDONYMOUS, Opened, is_clip, is_instance_mask, is_picture
 
 PERFECT = 12  # of so many a perfect order is no chance: 1 in 12! / 2
 TOP = frozenset({"manifest.parquet", "release.json", "CARD.md"})

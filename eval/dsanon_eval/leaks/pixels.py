@@ -24,9 +24,9 @@ from dsanon.images import decode, read_regular
 from dsanon.regions import as_box
 from dsanon.sample import Box, Pixels, Unreadable
 from dsanon.sources.clip import decoded, probe, to_rgb
-from dsanon_eval.finding import Finding
-from dsanon_eval.leak_release import Case, Seen, is_clip
-from dsanon_eval.likeness import Searched, at_place, face_of
+from dsanon_eval.leaks.finding import Finding
+from dsanon_eval.leaks.likeness import Searched, at_place, face_of
+from dsanon_eval.leaks.opened import Case, Seen, is_clip
 
 PLACE, PLACE_SMALL = 0.9, 0.8  # correlation of a face with what stands in its place; of one too small to search for
 FOUND = 0.95  # … with the best place of the whole photo: there are many

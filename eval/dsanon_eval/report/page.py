@@ -21,12 +21,12 @@ from dsanon.errors import BadImage, UsageError
 from dsanon.layout import ReleasePaths
 from dsanon.private_map import lookup
 from dsanon.sample import Pixels
-from dsanon_eval.attacks import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
-from dsanon_eval.audit_files import AuditFiles, read_audit
-from dsanon_eval.cutouts import crop, frame_of, open_picture
-from dsanon_eval.figures import draw_curves, draw_rows, draw_trade_off, finite
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.review_queue import current_queue
+from dsanon_eval.report.audit_files import AuditFiles, read_audit
+from dsanon_eval.report.chapters import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
+from dsanon_eval.report.cutouts import crop, frame_of, open_picture
+from dsanon_eval.report.figures import draw_curves, draw_rows, draw_trade_off, finite
+from dsanon_eval.review.queue import current_queue
 
 RISKIEST = 24  # regions that the page shows
 _ROWS = "Square: the release; circle: a control; bar: 95 % interval; cross: the paper; upright line: the gate."
@@ -107,7 +107,7 @@ def _page(
 
     # names of files and labels of people come from strangers: everything is escaped but what was drawn here
     environment = Environment(
-        loader=PackageLoader("dsanon_eval", "templates"),
+        loader=PackageLoader("dsanon_eval.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

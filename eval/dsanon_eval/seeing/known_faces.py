@@ -15,8 +15,8 @@ from dsanon.regions import RegionFinder
 from dsanon.sample import Photo, Pixels, Region, Sample
 from dsanon.sources import open_source
 from dsanon.sources.lfw import Pair
-from dsanon_eval.cache import Cache
-from dsanon_eval.code import FINDING, digest
+from dsanon_eval.seeing.cache import Cache
+from dsanon_eval.seeing.code import FINDING, digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 from dsanon.sources.coco import CAPTION
 from dsanon.sources.stills import IMAGE_SUFFIXES
 from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
-from dsanon_eval.leak_release import PSEUDONYMOUS, batches
+from dsanon_eval.leaks.opened import PSEUDONYMOUS, batches
 
 _LINKS = frozenset({"flickr_url", "coco_url", "date_captured"})
 _MOST_WORDS = 6  # of a name

@@ -14,8 +14,8 @@ from dsanon.errors import ReleaseError
 from dsanon.key import tombstone
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import Counts, count, read_rows
-from dsanon_eval.figures import read_curves
 from dsanon_eval.measurement import Curve, Gate, Measurement
+from dsanon_eval.report.figures import read_curves
 
 # Where the way back to the people is: at hand, destroyed, or not to be seen from here
 CUSTODY = ("pseudonymous", "forgotten", "unknown")

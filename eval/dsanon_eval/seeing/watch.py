@@ -17,10 +17,10 @@ from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.progress import Progress
 from dsanon.sample import Photo, Pixels, Sample
-from dsanon_eval.cache import Cache
-from dsanon_eval.case import Scene
-from dsanon_eval.faces import control, points_of
-from dsanon_eval.observation import Instruments, Observation, Suite, fingerprint, picture_key
+from dsanon_eval.seeing.cache import Cache
+from dsanon_eval.seeing.case import Scene
+from dsanon_eval.seeing.faces import control, points_of
+from dsanon_eval.seeing.observation import Instruments, Observation, Suite, fingerprint, picture_key
 
 Look = tuple[str, Suite]  # original, release or a control, and by which instruments
 _IN_FLIGHT = 4  # scenes a worker

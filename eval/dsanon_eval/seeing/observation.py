@@ -19,10 +19,10 @@ from dsanon.detectors import Detector, open_detectors
 from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.sample import Box, Pixels, Region
-from dsanon_eval.code import LOOKING, RENDERING, digest
-from dsanon_eval.detection import best_at, squares
-from dsanon_eval.faces import place
-from dsanon_eval.recognisers import Recogniser, open_recogniser
+from dsanon_eval.networks.recognisers import Recogniser, open_recogniser
+from dsanon_eval.seeing.code import LOOKING, RENDERING, digest
+from dsanon_eval.seeing.faces import place
+from dsanon_eval.utility.detection import best_at, squares
 
 FEATURES = "mobilenet_v2"
 Floats = npt.NDArray[np.float32]
@@ -89,7 +89,7 @@ class Instruments:
         self.recognisers: list[Recogniser] = [open_recogniser(name) for name in suite.recognisers]
         self._features: Any = None
         if suite.features:
-            from dsanon_eval.frechet import Features
+            from dsanon_eval.utility.frechet import Features
 
             self._features = Features()
         self._landmarker = Landmarker(store.path("landmarks68")) if suite.landmarks else None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from dsanon_eval.case import Face, Scene
-from dsanon_eval.faces import place
-from dsanon_eval.observation import Observation
-from dsanon_eval.watch import Look
+from dsanon_eval.seeing.case import Face, Scene
+from dsanon_eval.seeing.faces import place
+from dsanon_eval.seeing.observation import Observation
+from dsanon_eval.seeing.watch import Look
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

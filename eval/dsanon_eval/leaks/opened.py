@@ -25,7 +25,7 @@ from dsanon.manifest import MANIFEST
 from dsanon.private_map import open_map
 from dsanon.sources.stills import IMAGE_SUFFIXES, printable
 from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
-from dsanon_eval.finding import Finding
+from dsanon_eval.leaks.finding import Finding
 
 MOST_ROWS, MOST_BYTES = 20_000_000, 4 * 2**30  # of a table; the largest datasets have a tenth of it
 PSEUDONYMOUS = frozenset({"lfw", "folder", "video"})  # the others' paths are numbers, and kept

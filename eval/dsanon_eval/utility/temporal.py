@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.sample import Box
-from dsanon_eval.frames import Face, Frame, Pair, face_pairs
 from dsanon_eval.measurement import Gate, Measurement
+from dsanon_eval.utility.frames import Face, Frame, Pair, face_pairs
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy.typing as npt
 
-from dsanon_eval.case import Face
+from dsanon_eval.attacks.reidentification import chance, measure, ranks
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.reidentification import chance, measure, ranks
+from dsanon_eval.seeing.case import Face
 
 WITHIN, ACROSS = "linkage_within_scope", "linkage_across_scopes"
 

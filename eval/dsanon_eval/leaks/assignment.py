@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from dsanon_eval.finding import Finding
-from dsanon_eval.leak_release import Opened
+from dsanon_eval.leaks.finding import Finding
+from dsanon_eval.leaks.opened import Opened
 
 
 def misassigned(opened: Opened) -> Iterator[Finding]:

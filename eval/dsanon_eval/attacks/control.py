@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dsanon_eval.intervals import bootstrap_mean, share_of_people
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.recognisers import DLIB_SAME_PERSON
+from dsanon_eval.networks.recognisers import DLIB_SAME_PERSON
 
 Floats = npt.NDArray[np.float64]
 _PAIRS = 20_000  # of each kind, at most

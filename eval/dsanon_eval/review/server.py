@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dsanon.errors import BadImage, DsanonError, UsageError
 from dsanon.review import VERDICTS
-from dsanon_eval.review_desk import PAGE, Desk
+from dsanon_eval.review.desk import PAGE, Desk
 
 HOST = "127.0.0.1"
 _MAX_BODY = 4096  # bytes; a decision has some thirty
@@ -154,7 +154,7 @@ def _number(text: str, limit: int) -> int | None:
 def _template() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    loader = PackageLoader("dsanon_eval", "templates")
+    loader = PackageLoader("dsanon_eval.report", "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

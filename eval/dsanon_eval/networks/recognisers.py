@@ -15,7 +15,7 @@ from dsanon.align import Floats
 from dsanon.errors import UsageError
 from dsanon.models import open_session, store
 from dsanon.sample import Pixels
-from dsanon_eval.faces import arcface_chip, dlib_chip, square_chip
+from dsanon_eval.seeing.faces import arcface_chip, dlib_chip, square_chip
 
 GUIDED = "mobilefacenet"  # the teacher of training: what it does not recognise, it was trained not to
 DLIB_SAME_PERSON = 0.6  # Euclidean distance below which dlib's authors take two faces for one person

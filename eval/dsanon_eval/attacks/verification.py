@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.sources.lfw import Pair, parse_pairs
-from dsanon_eval import lfw_protocol
-from dsanon_eval.case import Case
-from dsanon_eval.gathered import Gathered
+from dsanon_eval.attacks import lfw_protocol
+from dsanon_eval.attacks.lfw_protocol import FAR, FoldScores, Vectors
 from dsanon_eval.intervals import share_of_people
-from dsanon_eval.lfw_protocol import FAR, FoldScores, Vectors
 from dsanon_eval.measurement import Curve, Measurement
+from dsanon_eval.seeing.case import Case
+from dsanon_eval.seeing.gathered import Gathered
 
 ENOUGH = 50  # pairs of each kind in every fold: below, a threshold at 0.001 means nothing
 _ALL_PAIRS = 40  # genuine pairs that one person adds at most

@@ -25,7 +25,13 @@ RENDERING = (  # what controls are made by
     "dsanon.render",
 )
 PAINTING = (*RENDERING, "dsanon.methods.ciagan", "dsanon.models", "dsanon.shape_model")
-LOOKING = ("dsanon.detectors", *(f"dsanon_eval.{name}" for name in ("faces", "frechet", "observation", "recognisers")))
+LOOKING = (
+    "dsanon.detectors",
+    "dsanon_eval.seeing.faces",
+    "dsanon_eval.seeing.observation",
+    "dsanon_eval.networks.recognisers",
+    "dsanon_eval.utility.frechet",
+)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Networks that measure: recognisers, and feature extractors."""

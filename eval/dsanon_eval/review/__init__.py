@@ -1,0 +1,1 @@
+"""Regions that a person should look at, and what they decide."""
