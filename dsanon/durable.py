@@ -114,3 +114,21 @@ def read_json(path: Path) -> Any:
         return None
     except (OSError, ValueError) as error:
         raise ReleaseError(f"{path} cannot be read as JSON ({error}): restore it or delete it") from error
+    except RecursionError:
+        raise ReleaseError(
+            f"{path} cannot be read as JSON (it is nested too deeply): restore it or delete it"
+        ) from None
+
+
+def read_object(path: Path, **fields: type) -> dict[str, Any] | None:
+    """The JSON object in ``path``, None where there is no such file. fields: that it has to have, of these types.
+
+    Raises ReleaseError for anything else.
+    """
+    found = read_json(path)
+    if found is None and not path.exists():
+        return None
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in fields.items()):
+        wanted = f" with {', '.join(fields)}" if fields else ""
+        raise ReleaseError(f"{path} is damaged (expected a JSON object{wanted}): restore it or delete it")
+    return found

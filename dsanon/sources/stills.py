@@ -77,6 +77,21 @@ def link_problem(root: Path, file: str) -> str | None:
     return None if stat.S_ISREG(mode) else "not a regular file (a folder, pipe or device): expected an image file"
 
 
+def is_annotation(root: Path, path: Path) -> bool:
+    """Whether there is such an annotation file below ``root``. Raises SourceError for one that is no part of SOURCE.
+
+    A link could lead to any file of this machine, lines of which would be told or released; a pipe never ends.
+    """
+    if not path.exists() and not path.is_symlink():
+        return False
+    where = f"{path.parent.name}/{path.name}"
+    if root.resolve() not in path.resolve().parents:
+        raise SourceError(f"{where} is a link that leads out of SOURCE: put the file itself there")
+    if not path.is_file():
+        raise SourceError(f"{where} is no regular file (a folder, pipe or device): replace or remove it")
+    return True
+
+
 def check_case_collisions(targets: Iterable[str]) -> None:
     """Raise SourceError when two release paths are one on a file system that ignores case or Unicode form."""
     seen: dict[str, str] = {}

@@ -104,7 +104,8 @@ def test_controls_are_measured_in_the_same_run(audited: dict) -> None:
     assert value(audited, "detection_rate", "blackout", "hog") == 0.0
     assert value(audited, "recall_at_1", "original") == 1.0
     assert value(audited, "recall_at_1", "chance") == pytest.approx(2 / 3)
-    named = {m["control"] for m in audited["measurements"]}
+    assert value(audited, "outside_self_recall_at_1") == 1.0  # the background is the very photo's
+    named = {m["control"] for m in audited["measurements"] if not m["name"].startswith("subgroup_")}
     assert named == {"release", "original", "blackout", "blur9", "pixelate16", "chance"}
 
 
@@ -113,6 +114,13 @@ def test_every_figure_says_how_many_and_how_sure(audited: dict) -> None:
         assert row["n"] > 0, row
         if row["ci95"] and np.isfinite(row["value"]) and not row["name"].startswith(("fd_", "kid_")):
             assert row["ci95"][0] - 1e-9 <= row["value"] <= row["ci95"][1] + 1e-9, row
+
+
+def test_subgroups_are_told_with_their_number_and_small_ones_get_no_verdict(audited: dict) -> None:
+    rows = [m for m in audited["measurements"] if m["name"].startswith("subgroup_")]
+    assert {m["name"].removeprefix("subgroup_recall_at_1_") for m in rows} >= {"size", "turn", "light"}
+    assert all(m["gate"] is None and m["n"] < 30 for m in rows)
+    assert not any(m["name"].startswith("subgroup_worst") for m in rows)
 
 
 def test_the_public_side_names_nobody(audited: dict, blurred: Path) -> None:
@@ -165,6 +173,23 @@ def test_gates_of_ones_own(audited: dict, source: Path, blurred: Path, tmp_path:
     assert report["gates"] == {"passed": 1 + leaks, "failed": 0, "failures": []}
 
 
+def test_groups_of_ones_own_and_the_private_page(audited: dict, source: Path, blurred: Path, tmp_path: Path) -> None:
+    known = tmp_path / "list_attr.txt"
+    known.write_text(f"Smiling\n{PERSON}_0001.png 1\n{PERSON}_0002.png -1\n")
+    code, report, _ = audit(blurred, source, "--attributes", known, "--with-source")
+    assert code == 4
+    groups = {m["control"]: m["n"] for m in report["measurements"] if m["name"] == "subgroup_recall_at_1_smiling"}
+    assert groups == {f"{control}, {group}": 1 for control in ("original", "release") for group in ("yes", "no")}
+    page = blurred.with_name("blurred.private") / "audit" / "report-with-source.html"
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert 'role="alert"' in page.read_text()
+    assert not list(blurred.rglob("*with-source*"))
+    assert 'role="alert"' not in (blurred / "audit" / "report.html").read_text()
+    done = dsanon("audit", blurred, "--source", source, "--attributes", tmp_path / "none.txt")
+    assert done.code == 2
+    assert "--attributes" in done.error
+
+
 def test_altered_files_and_the_wrong_source_are_refused(
     audited: dict, source: Path, blurred: Path, tmp_path: Path
 ) -> None:
@@ -196,6 +221,9 @@ def test_without_the_private_side_nothing_is_pretended(source: Path, blurred: Pa
     assert value(report, "face_seen_rate", model="hog") == 1.0
     assert any("private map" in note for note in report["notes"])
     assert not release.with_name("alone.private").exists()
+    done = dsanon("audit", release, "--source", source, "--with-source", "--workers", 0)
+    assert done.code == 2
+    assert "--with-source needs the private map" in done.error
     done = dsanon("audit", release, "--source", source, "--private", tmp_path / "nowhere")
     assert done.code == 2
     assert "nowhere" in done.error
@@ -217,6 +245,8 @@ def test_forgetting_takes_the_audit_s_memory_with_the_key(source: Path, blurred:
     shutil.copytree(blurred.with_name("blurred.private"), private)
     (private / "audit").mkdir(exist_ok=True)
     (private / "audit" / FILE).touch()
+    (private / "audit" / "networks").mkdir(exist_ok=True)
+    (private / "audit" / "networks" / "undo.safetensors").touch()  # it has seen people of the source
     assert dsanon("forget", tmp_path / "blurred").code == 0
     assert not (private / "audit").exists()
     code, report, _ = audit(tmp_path / "blurred", source)

@@ -32,8 +32,10 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bo
         raise RecipeError(f"batch = {recipe.batch} cannot be shared by {workers} workers: choose a multiple")
     if (out / CHECKPOINT).exists() and not resume:
         raise RecipeError(f"{out} holds a run: go on with --resume, or name another folder with --out")
-    make = prepare_bodies if recipe.subject == "body" else prepare
-    cache = make(data, out.parent, cores(), report.progress)
+    if recipe.subject == "body":
+        cache = prepare_bodies(data, out.parent, cores(), report.progress)
+    else:
+        cache = prepare(data, out.parent, cores(), report.progress, recipe.family == "pnca")
     if workers == 1:
         return run(recipe, cache, out, engine_for(recipe, torch.device("cuda" if gpus else "cpu")), report)
     return _on_ray(recipe, cache.absolute(), out.absolute(), workers, bool(gpus))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from dsanon_eval.attacks.discriminant import Discriminant
 from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Measurement
 
@@ -33,19 +34,6 @@ def aligned(shapes: npt.ArrayLike, rounds: int = 5) -> Floats:
         mean = z.mean(axis=0)
         mean = mean / np.linalg.norm(mean)
     return np.stack([z.real, z.imag], axis=2).reshape(len(z), 136)
-
-
-def identify(known: npt.ArrayLike, who: Sequence[str], asked: npt.ArrayLike) -> list[str]:
-    """The person of each of ``asked`` (m, 136), by ``known`` (n, 136) shapes of ``who``; all aligned together."""
-    x, q = np.asarray(known, dtype=np.float64), np.asarray(asked, dtype=np.float64)
-    names, index = np.unique(list(who), return_inverse=True)
-    means = np.stack([x[index == i].mean(axis=0) for i in range(len(names))])
-    within = np.cov(x - means[index], rowvar=False)
-    values, vectors = np.linalg.eigh(within)
-    white = vectors / np.sqrt((1 - _SHRINK) * np.maximum(values, 0) + _SHRINK * values.mean() + 1e-12)
-    m, t = means @ white, q @ white
-    distance = np.square(m).sum(axis=1)[None] - 2 * t @ m.T
-    return [str(names[i]) for i in distance.argmin(axis=1)]
 
 
 def measure(pictures: Mapping[str, npt.ArrayLike], people: Sequence[str]) -> list[Measurement]:
@@ -70,7 +58,8 @@ def measure(pictures: Mapping[str, npt.ArrayLike], people: Sequence[str]) -> lis
         if not there:
             continue
         together = aligned(np.concatenate([original[known], x[there]]))
-        named = identify(together[: len(known)], [people[i] for i in known], together[len(known) :])
+        learnt = Discriminant(together[: len(known)], [people[i] for i in known])
+        named = learnt.identify(together[len(known) :], _SHRINK)
         hits = [name == people[i] for name, i in zip(named, there, strict=True)]
         interval = share_of_people(hits, [people[i] for i in there])
         value = float(np.mean(hits))

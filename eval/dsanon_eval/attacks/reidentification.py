@@ -27,11 +27,13 @@ class Ranks:
     """The rank (0 is best) of the nearest right gallery face for each probe; -1: no embedding.
 
     chance: the probability that a random gallery face is of the probe's person · people: of each probe
+    rows: of each probe among the faces that were ranked
     """
 
     rank: npt.NDArray[np.int64]
     chance: Floats
     people: tuple[str, ...]
+    rows: tuple[int, ...] = ()
 
 
 def ranks(
@@ -75,7 +77,7 @@ def ranks(
         whom += rows[known].tolist()
     if not whom:
         return Ranks(np.zeros(0, np.int64), np.zeros(0), ())
-    return Ranks(np.concatenate(rank), np.concatenate(chances), tuple(people[i] for i in whom))
+    return Ranks(np.concatenate(rank), np.concatenate(chances), tuple(people[i] for i in whom), tuple(whom))
 
 
 def measure(found: Ranks, name: str, model: str, control: str) -> list[Measurement]:

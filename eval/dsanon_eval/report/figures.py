@@ -144,7 +144,8 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str, share: bo
         axes = drawing.add_subplot()
         axes.grid(True, axis="x")
         for at, control, figure in rows:
-            colour, mark = _LINES[control != "release"][0], _MARKS[control != "release"]
+            released = control.partition(",")[0] == "release"  # of a subgroup, too
+            colour, mark = _LINES[not released][0], _MARKS[not released]
             if figure.ci95:
                 axes.plot(figure.ci95, (at, at), color=colour, linewidth=2.2, solid_capstyle="butt")
             axes.plot(figure.value, at, mark, color=colour, markersize=5)

@@ -7,20 +7,20 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
 from dsanon.errors import DsanonError, ReleaseError, UsageError
-from dsanon.images import read_photo, safe_path
+from dsanon.images import safe_path
 from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.progress import Progress
-from dsanon.sample import Photo, Pixels, Sample
 from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.case import Scene
-from dsanon_eval.seeing.faces import control, points_of
+from dsanon_eval.seeing.faces import points_of
 from dsanon_eval.seeing.observation import Instruments, Observation, Suite, fingerprint, picture_key
+from dsanon_eval.seeing.pictures import Means, Studio, made_by
 
 Look = tuple[str, Suite]  # original, release or a control, and by which instruments
 _IN_FLIGHT = 4  # scenes a worker
@@ -34,6 +34,7 @@ class Task:
     source: Path
     data: Path
     looks: tuple[Look, ...]
+    means: Means = field(default_factory=Means)
 
 
 class Watcher:
@@ -47,44 +48,47 @@ class Watcher:
         torch.set_flush_denormal(True)
         cv2.setNumThreads(1)
         self._opened: dict[Suite, Instruments] = {}
+        self._studio = Studio()
         self._predictor = Landmarker(store.path("landmarks68"))
 
     def __call__(self, task: Task) -> list[bytes]:
         """The encoded observations of ``task.looks``, in order."""
-        scene, regions = task.scene, [face.region for face in task.scene.faces]
-        made: dict[str, Pixels] = {}
+        pictures = self._studio.pictures(task.scene, task.source, task.data, task.means)
         out = []
         for kind, suite in task.looks:
-            if scene.source_file and "original" not in made:
-                made["original"] = _read(task.source, scene.source_file)
-            if kind == "release" and kind not in made:
-                made[kind] = _read(task.data, scene.release_file)
-            elif kind not in made:
-                made[kind] = control(made["original"], regions, kind)
             if suite not in self._opened:
                 self._opened[suite] = Instruments(suite)
-            points = [points_of(r, made["original"], self._predictor) for r in regions] if suite.recognisers else []
-            out.append(self._opened[suite].observe(made[kind], regions, points).encode())
+            points = [
+                points_of(r, pictures["original"], self._predictor) for r in pictures.regions if suite.recognisers
+            ]
+            out.append(self._opened[suite].observe(pictures[kind], pictures.regions, points).encode())
         return out
 
 
 def observe(
-    scenes: Iterable[tuple[Scene, tuple[Look, ...]]], total: int, source: Path, data: Path, workers: int, cache: Cache
+    scenes: Iterable[tuple[Scene, tuple[Look, ...]]],
+    total: int,
+    source: Path,
+    data: Path,
+    workers: int,
+    cache: Cache,
+    means: Means | None = None,
 ) -> Iterator[tuple[Scene, dict[Look, Observation]]]:
-    """Every scene with its looks, in order. workers: processes; 0 looks in this one.
+    """Every scene with its looks, in order. workers: processes; 0 looks in this one · means: for attackers' pictures
 
     Raises UsageError where a file of SOURCE is missing or is another than the release was made of, ReleaseError where
     one of the release is.
     """
     marks: dict[Suite, str] = {}
+    means = means or Means()
     waiting: deque[tuple[Scene, dict[Look, Observation], dict[Look, str], Future[list[bytes]] | list[bytes]]] = deque()
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _open) if workers else None
     here = None if workers else Watcher()
     try:
         with Progress("look", total) as progress:
             for scene, looks in scenes:
-                known, missing = _remembered(scene, looks, source, data, cache, marks)
-                task = Task(scene, source, data, tuple(missing))
+                known, missing = _remembered(scene, looks, source, data, cache, marks, means)
+                task = Task(scene, source, data, tuple(missing), means)
                 result: Future[list[bytes]] | list[bytes] = []
                 if missing:
                     result = pool.submit(_look, task) if pool else here(task) if here else []
@@ -109,7 +113,13 @@ def observe(
 
 
 def _remembered(
-    scene: Scene, looks: Iterable[Look], source: Path, data: Path, cache: Cache, marks: dict[Suite, str]
+    scene: Scene,
+    looks: Iterable[Look],
+    source: Path,
+    data: Path,
+    cache: Cache,
+    marks: dict[Suite, str],
+    means: Means,
 ) -> tuple[dict[Look, Observation], dict[Look, str]]:
     """What the cache has of the scene, and the keys of the rest; the files must be the very ones of the release."""
     if scene.source_file and _sha256(source, scene.source_file) != scene.source_sha256:
@@ -123,8 +133,8 @@ def _remembered(
     missing: dict[Look, str] = {}
     for kind, suite in looks:
         mark = marks[suite] = marks.get(suite) or fingerprint(suite)
-        digest = scene.output_sha256 if kind == "release" else scene.source_sha256
-        key = picture_key(digest, kind, regions, mark)
+        digest = scene.output_sha256 if "release" in kind.split() else scene.source_sha256
+        key = picture_key(digest, made_by(kind, means, [face.status for face in scene.faces]), regions, mark)
         stored = cache.get(key)
         if stored is None:
             missing[kind, suite] = key
@@ -145,13 +155,6 @@ def _finish(
         cache.put(key, data)
         known[look] = Observation.decode(data)
     return scene, known
-
-
-def _read(root: Path, file: str) -> Pixels:
-    photo = read_photo(root, Sample(file, file))
-    if not isinstance(photo, Photo):
-        raise UsageError(f"{file}: {photo.reason}")
-    return photo.pixels
 
 
 def _sha256(root: Path, file: str) -> str:

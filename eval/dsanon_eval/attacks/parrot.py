@@ -1,0 +1,125 @@
+"""Parrot recognition: an attacker who is trained on anonymized pictures (McPherson, Shokri and Shmatikov 2016).
+
+The attacker knows some photos of everybody and is asked about other photos of the same people. Two attackers:
+
+* ``parrot_recall_at_1`` anonymizes the photos he knows *himself*, by the same program under a key of his own, and
+  learns from those. Of a method without a secret (blur, mosaic, mask) he learns the release's own pictures that way.
+* ``parrot_leaked_recall_at_1`` has learnt the names of a part of the release. Within a scope a painted person has one
+  fake face on purpose, so that he names the rest by it: that is what pseudonymous means, and no gate asks for less.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dsanon.errors import DsanonError
+from dsanon_eval.attacks.discriminant import Discriminant, tuned
+from dsanon_eval.attacks.reidentification import Ranks, chance, measure
+from dsanon_eval.measurement import Measurement
+from dsanon_eval.seeing.case import Case
+from dsanon_eval.seeing.gathered import Gathered
+from dsanon_eval.seeing.pictures import REPAINTED
+
+NAME, LEAKED = "parrot_recall_at_1", "parrot_leaked_recall_at_1"
+LEAST = 4  # photos of a person: two to learn from, one of them to tune by, and two to ask about
+Rows = list[int]
+
+
+def split(samples: Sequence[str], people: Sequence[str], labelled: Sequence[bool]) -> tuple[Rows, Rows]:
+    """Rows of faces that the attacker knows, and rows that he is asked about; of people with ``LEAST`` photos or more.
+
+    Every other photo of a person is known, in an order that follows from the photos' names alone; the faces of one
+    person in one photo are on one side.
+    """
+    photos: dict[str, set[str]] = {}
+    for sample, person, named in zip(samples, people, labelled, strict=True):
+        if named:
+            photos.setdefault(person, set()).add(sample)
+    known = {
+        (person, sample)
+        for person, mine in photos.items()
+        if len(mine) >= LEAST
+        for sample in sorted(mine, key=lambda name: hashlib.sha256(name.encode()).digest())[::2]
+    }
+    rows: tuple[Rows, Rows] = ([], [])
+    for i, (sample, person, named) in enumerate(zip(samples, people, labelled, strict=True)):
+        if named and len(photos[person]) >= LEAST:
+            rows[(person, sample) not in known].append(i)
+    return rows
+
+
+def learnt_from(case: Case, chosen: set[str]) -> set[str]:
+    """Those of the ``chosen`` samples that show a face which the attacker knows."""
+    rows = [row for row in zip(*case.people(), strict=True) if row[0] in chosen]
+    samples, people, labelled = zip(*rows, strict=True) if rows else ((), (), ())
+    return {samples[i] for i in split(samples, people, labelled)[0]}
+
+
+def attack(
+    learnt: npt.ArrayLike, who: Sequence[str], photos: Sequence[str], asked: npt.ArrayLike, people: Sequence[str]
+) -> Ranks:
+    """Ranks of ``people`` for ``asked`` (m, d) by an attacker who has ``learnt`` (n, d) of ``who`` in ``photos``.
+
+    Vectors that are not there (NaN) are not learnt from; asked for they stay in, as missing. Raises ValueError where
+    somebody asked for is not known at all.
+    """
+    x, q = np.asarray(learnt, dtype=np.float64), np.asarray(asked, dtype=np.float64)
+    there = np.flatnonzero(np.isfinite(x).all(axis=1))
+    known, seen = [who[int(i)] for i in there], [photos[int(i)] for i in there]
+    x = x[there]
+    scale = x.std(axis=0) + 1e-9
+    mean = x.mean(axis=0)
+    x, q = (x - mean) / scale, (q - mean) / scale
+    found = Discriminant(x, known)
+    place = {name: i for i, name in enumerate(found.names)}
+    if strangers := set(people) - set(place):
+        raise ValueError(f"{len(strangers)} people are asked for of whom nothing was learnt")
+    usable = np.isfinite(q).all(axis=1)
+    distances = found.distances(np.where(usable[:, None], q, 0), tuned(x, known, seen))
+    own = distances[np.arange(len(q)), [place[person] for person in people]]
+    rank = (distances <= own[:, None]).sum(axis=1) - 1  # a tie is no success
+    luck = np.full(len(q), 1 / len(found.names))
+    return Ranks(np.where(usable, rank, -1).astype(np.int64), luck, tuple(people))
+
+
+def parrot(gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], model: str) -> list[Measurement]:
+    """Both attackers on the release, and the first on every control. vectors: kind of picture → (n, d) of every row."""
+    samples = [sample for sample, _ in gathered.places]
+    people = gathered.people
+    known, asked = split(samples, people, [face.labelled for face in gathered.faces])
+    if twice := {gathered.files[i] + people[i] for i in known} & {gathered.files[i] + people[i] for i in asked}:
+        raise DsanonError(f"{len(twice)} photos are both learnt from and asked about: the parrot attack is void")
+    own = [kind for kind in vectors if kind.startswith(REPAINTED)]
+    attackers = {(NAME, kind): [kind] for kind in gathered.pictures}
+    if own:
+        attackers |= {(NAME, "release"): own, (LEAKED, "release"): ["release"]}
+    out: list[Measurement] = []
+    for (name, control), sources in attackers.items():
+        if not all(source in vectors for source in [control, *sources]):
+            continue
+        looks = gathered.pictures[control].looked
+        told = [i for i in known if all(_looked(gathered, source)[i] for source in sources)]
+        met = {people[i] for i in told if np.isfinite(vectors[sources[0]][i]).all()}
+        probes = [i for i in asked if looks[i] and people[i] in met]
+        if len(met) < 2 or not probes:
+            continue
+        found = attack(
+            np.concatenate([vectors[source][told] for source in sources]),
+            [people[i] for i in told] * len(sources),
+            [samples[i] for i in told] * len(sources),
+            vectors[control][probes],
+            [people[i] for i in probes],
+        )
+        out += measure(found, name, model, control)
+        if control == "original" or name == LEAKED:
+            out += chance(found, name, model)
+    return out
+
+
+def _looked(gathered: Gathered, kind: str) -> npt.NDArray[np.bool_]:
+    picture = gathered.pictures.get(kind) or gathered.derived[kind]
+    return picture.looked

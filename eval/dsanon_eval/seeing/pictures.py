@@ -1,0 +1,165 @@
+"""The pictures of a scene: the original, the release, the controls, and what attackers make of them.
+
+Their names: ``original``, ``release``, a control's; ``outside original`` and ``outside release`` (what a method leaves
+visible), ``repainted 1`` … (by an attacker who runs the method himself), ``restored release DIGEST`` (by his network).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsanon import shape_model
+from dsanon.align import warp
+from dsanon.config import PAINTED
+from dsanon.errors import UsageError
+from dsanon.footprint import footprint
+from dsanon.images import read_photo
+from dsanon.methods.classical import GREY
+from dsanon.models import store
+from dsanon.naming import Names
+from dsanon.plan import Control
+from dsanon.render import Action, Strength, Treatment, paste_crop, render
+from dsanon.sample import Photo, Pixels, Sample
+from dsanon_eval.networks.undo import load_undo
+from dsanon_eval.seeing.case import Scene
+from dsanon_eval.seeing.code import PAINTING, digest
+from dsanon_eval.seeing.faces import control
+
+OUTSIDE, REPAINTED, RESTORED = "outside", "repainted", "restored"
+_ATTACKERS_KEY = b"the attacker's own key: whoever made the release has another"
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an attacker has. method, on_miss: of the release · generator: its weights, '' where they are not here
+
+    identities: of the generator · networks: the folder of those that undo
+    """
+
+    method: str = ""
+    on_miss: str = "mask"
+    generator: str = ""
+    identities: int = 0
+    networks: str = ""
+
+    @property
+    def painted(self) -> bool:
+        """Whether the method paints faces under a secret key, so that an attacker's own run gives others."""
+        return self.method in PAINTED
+
+
+def is_derived(kind: str) -> bool:
+    """Whether it is an attacker's picture, which no figure but his own is measured on."""
+    return kind.partition(" ")[0] in (OUTSIDE, REPAINTED, RESTORED)
+
+
+def made_by(kind: str, means: Means, statuses: Sequence[str]) -> str:
+    """What a picture follows from beside the file and its regions: for the key of what was seen in it."""
+    how = kind.partition(" ")[0]
+    if how == OUTSIDE:
+        return f"{kind} {means.painted} {statuses}"
+    if how == REPAINTED:
+        weights = store.sha256(Path(means.generator))
+        shapes = store.sha256(store.path(shape_model.NAME))
+        return f"{kind} {weights} {shapes} {means.on_miss} {statuses} {digest(*PAINTING)}"
+    return kind
+
+
+class Studio:
+    """Makes pictures; the attacker's networks are opened at their first use."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, Any] = {}
+
+    def pictures(self, scene: Scene, source: Path, data: Path, means: Means) -> Album:
+        """Of one scene."""
+        return Album(scene, source, data, means, self)
+
+    def painter(self, weights: str) -> Any:
+        """The generator of ``weights``."""
+        if weights not in self._opened:
+            from dsanon.methods.ciagan import Painter
+
+            self._opened[weights] = Painter(Path(weights), "cpu", 1)
+        return self._opened[weights]
+
+    def undo(self, file: Path) -> Any:
+        """The network of ``file``."""
+        if str(file) not in self._opened:
+            self._opened[str(file)] = load_undo(file)
+        return self._opened[str(file)]
+
+
+class Album:
+    """The pictures of one scene by name, each made once."""
+
+    def __init__(self, scene: Scene, source: Path, data: Path, means: Means, studio: Studio) -> None:
+        self.scene, self.source, self.data, self.means, self._studio = scene, source, data, means, studio
+        self.regions = [face.region for face in scene.faces]
+        self._made: dict[str, Pixels] = {}
+
+    def __getitem__(self, kind: str) -> Pixels:
+        """(h, w, 3). Raises UsageError for a file that cannot be read."""
+        if kind not in self._made:
+            self._made[kind] = self._make(kind)
+        return self._made[kind]
+
+    def _make(self, kind: str) -> Pixels:
+        if kind == "original":
+            return _read(self.source, self.scene.source_file)
+        if kind == "release":
+            return _read(self.data, self.scene.release_file)
+        how, _, of = kind.partition(" ")
+        if how == OUTSIDE:
+            return self._outside(self[of])
+        if how == REPAINTED:
+            return self._repainted(of)
+        if how == RESTORED:
+            of, _, network = of.partition(" ")
+            return self._restored(self[of], network)
+        return control(self["original"], self.regions, kind)
+
+    def _outside(self, photo: Pixels) -> Pixels:
+        """Without any pixel that the method replaced, in whole or in part; as far as the original's geometry tells."""
+        out = photo.copy()
+        for face in self.scene.faces:
+            soft = self.means.painted and face.status == "anonymized"
+            area = footprint(face.region, photo.shape[1], photo.shape[0], soft)
+            out[area.window][area.weight > 0] = GREY
+        return out
+
+    def _repainted(self, turn: str) -> Pixels:
+        """By the release's own method, under vectors that have nothing to do with who somebody is."""
+        names = Names(_ATTACKERS_KEY)
+        missed: Action = "pixelate" if self.means.on_miss == "pixelate" else "mask"
+        plan = []
+        for face in self.scene.faces:
+            if face.status == "anonymized":
+                place = (self.scene.source_sha256, str(face.number), turn)
+                vector = Control((names.number(self.means.identities, *place),), (1.0,))
+                plan.append(Treatment(face.region, "ciagan", vector))
+            else:
+                plan.append(Treatment(face.region, missed))
+        return render([self["original"]], [plan], Strength(9, 16), self._studio.painter(self.means.generator))[0]
+
+    def _restored(self, photo: Pixels, network: str) -> Pixels:
+        """With what the network takes for the face in place of every face that can be aligned."""
+        undo = self._studio.undo(Path(self.means.networks) / f"{network}.safetensors")
+        out = photo.copy()
+        for region in self.regions:
+            if region.transform:
+                crop = undo(warp(photo, np.array(region.transform).reshape(2, 3)))
+                paste_crop(out, crop, region, footprint(region, photo.shape[1], photo.shape[0], soft=True))
+        return out
+
+
+def _read(root: Path, file: str) -> Pixels:
+    photo = read_photo(root, Sample(file, file))
+    if not isinstance(photo, Photo):
+        raise UsageError(f"{file}: {photo.reason}")
+    return photo.pixels

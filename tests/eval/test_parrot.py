@@ -1,0 +1,97 @@
+"""The parrot: learns from anonymized photos, is asked about others; a secret helps against him, a mosaic does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dsanon_eval.attacks import parrot as attack
+from dsanon_eval.attacks.parrot import LEAKED, NAME, parrot, split
+from gathered_faces import gathered, picture
+
+PEOPLE = [f"person {i // 8}" for i in range(160)]  # twenty with eight photos each
+WHO = np.repeat(np.arange(20), 8)
+
+
+def vectors(shown: np.ndarray, trace: np.ndarray, seed: int) -> np.ndarray:
+    """Strong differences that say nothing of a person, and in ten directions a weak trace of them. (160, 32)."""
+    random = np.random.default_rng(seed)
+    x = np.concatenate([5 * random.normal(size=(160, 22)) + shown, 0.2 * random.normal(size=(160, 10)) + trace], axis=1)
+    return np.asarray(x, dtype=np.float32)
+
+
+@pytest.fixture
+def figures() -> dict[tuple[str, str], object]:
+    """A painted release (a face for everybody by its key, nothing of the person) and a blur that leaves a trace."""
+    random = np.random.default_rng(0)
+    person, fake = random.normal(size=(20, 10)), 8 * random.normal(size=(20, 22))
+    other = 8 * random.normal(size=(2, 160, 22))  # the attacker's own vectors: another for every photo
+    none = np.zeros((160, 10))
+    pictures = {
+        "original": picture(vectors(none[:, :1], person[WHO], 1)),
+        "release": picture(vectors(fake[WHO], none, 2)),
+        "blur9": picture(vectors(none[:, :1], 0.5 * person[WHO], 3)),
+        "blackout": picture(vectors(none[:, :1], none, 4)),
+    }
+    learnt = np.isin(np.arange(160), split([f"s{i:03d}" for i in range(160)], PEOPLE, [True] * 160)[0])
+    derived = {f"repainted {k}": picture(vectors(other[k], none, 5 + k), learnt) for k in range(2)}
+    everything = gathered(PEOPLE, pictures, derived)
+    return {(m.name, m.control): m for m in parrot(everything, everything.vectors("x"), "x")}
+
+
+def test_learning_finds_a_trace_that_distance_does_not(figures: dict) -> None:
+    from dsanon_eval.attacks.reidentification import measure, ranks
+
+    assert figures[NAME, "blur9"].value > 0.9
+    assert figures[NAME, "original"].value > 0.9
+    random = np.random.default_rng(0)
+    blurred = vectors(np.zeros((160, 1)), 0.5 * random.normal(size=(20, 10))[WHO], 3)
+    (plain, *_) = measure(ranks(blurred, blurred, PEOPLE, own=False), "x", "x", "blur9")
+    assert plain.value < 0.3  # the unaware attacker, to whom all directions are alike
+
+
+def test_a_secret_key_helps_and_names_that_leak_do_not(figures: dict) -> None:
+    assert figures[NAME, "chance"].value == pytest.approx(0.05)
+    assert figures[NAME, "release"].value < 0.15  # his own run taught him nothing
+    assert figures[LEAKED, "release"].value > 0.9  # one fake face for everybody: a pseudonym
+    assert figures[NAME, "blackout"].value < 0.15
+    assert {m.n for m in figures.values()} == {80}
+
+
+def test_no_photo_is_on_both_sides_and_few_photos_are_none() -> None:
+    samples = ["a", "a", "b", "c", "d", "e", "f", "g"]
+    people = ["x", "x", "x", "x", "x", "y", "y", "y"]
+    known, asked = split(samples, people, [True] * 8)
+    assert {people[i] for i in known + asked} == {"x"}  # y has three photos
+    assert not {samples[i] for i in known} & {samples[i] for i in asked}
+    assert sorted(known + asked) == [0, 1, 2, 3, 4]
+    assert split(samples, people, [False] * 8) == ([], [])
+
+
+def test_one_photo_under_two_names_voids_the_attack() -> None:
+    from dsanon.errors import DsanonError
+
+    everything = gathered(PEOPLE, {"original": picture(np.zeros((160, 2))), "release": picture(np.zeros((160, 2)))})
+    everything.files[:] = ["one.jpg"] * 160
+    with pytest.raises(DsanonError, match="both learnt from and asked about"):
+        parrot(everything, everything.vectors("x"), "x")
+
+
+def test_a_face_without_a_vector_counts_as_named() -> None:
+    random = np.random.default_rng(0)
+    learnt, asked = random.normal(size=(40, 4)), random.normal(size=(10, 4))
+    asked[:4] = np.nan
+    who = [f"p{i // 4}" for i in range(40)]
+    found = attack.attack(learnt, who, [str(i) for i in range(40)], asked, [f"p{i}" for i in range(10)])
+    assert found.rank[:4].tolist() == [-1] * 4
+    assert len(found.rank) == 10
+
+
+def test_equal_vectors_name_nobody() -> None:
+    who = [f"p{i // 4}" for i in range(40)]
+    found = attack.attack(np.ones((40, 3)), who, [str(i) for i in range(40)], np.ones((10, 3)), sorted(set(who)))
+    assert not (found.rank == 0).any()
+
+
+def test_somebody_unknown_cannot_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="1 people are asked for of whom nothing was learnt"):
+        attack.attack(np.eye(4), list("aabb"), list("1234"), np.ones((1, 4)), ["c"])

@@ -1,0 +1,74 @@
+"""An attacker's own run of the method, and a release of a generator that is not here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dsanon_eval import trained
+from dsanon_eval.attacks.parrot import learnt_from
+from dsanon_eval.seeing.case import Face, Scene, open_case
+from dsanon_eval.seeing.pictures import Means, Studio
+from PIL import Image
+
+from runs import anonymize
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> tuple[Path, Path]:
+    """RELEASE and SOURCE: five photos of one person, painted."""
+    folder = tmp_path_factory.mktemp("painted")
+    (folder / "lfw" / "lfw" / "Some_One").mkdir(parents=True)
+    for number in range(5):
+        photo = np.roll(portrait[:256, 96:352], 3 * number, axis=1)
+        Image.fromarray(photo).save(folder / "lfw" / "lfw" / "Some_One" / f"Some_One_{number + 1:04d}.png")
+    assert anonymize(folder / "lfw", folder / "release", "--method", "ciagan", dataset="lfw").code == 0
+    return folder / "release", folder / "lfw"
+
+
+def test_an_attacker_paints_others_than_the_release_and_another_every_time(release: tuple[Path, Path]) -> None:
+    case = open_case(*release)
+    means, notes = trained.means_of(case)
+    assert means.painted
+    assert not notes
+    assert means.identities > 100
+    pictures = Studio().pictures(next(case.scenes()), case.source, release[0] / "data", means)
+    (region,) = pictures.regions
+    x0, y0, x1, y1 = (round(v) for v in region.box)
+    kinds = ("original", "release", "repainted 0", "repainted 1")
+    inside = [pictures[kind][y0:y1, x0:x1].astype(float) for kind in kinds]
+    apart = [np.abs(a - b).mean() for i, a in enumerate(inside) for b in inside[:i]]
+    assert min(apart) > 2
+    corner = [pictures[kind][:20, :20].astype(float) for kind in kinds]
+    assert max(np.abs(corner[0] - other).mean() for other in corner) < 2  # the rest is the photo
+
+
+def test_half_of_a_person_s_photos_are_learnt_from(release: tuple[Path, Path]) -> None:
+    case = open_case(*release)
+    samples = {scene.sample for scene in case.scenes()}
+    assert len(samples) == 5
+    assert len(learnt_from(case, samples)) == 3
+    assert learnt_from(case, set(list(samples)[:3])) == set()  # three photos are too few
+
+
+def test_another_generator_than_the_release_s_is_no_attacker_s(release: tuple[Path, Path]) -> None:
+    case = open_case(*release)
+    other = replace(case, about=case.about | {"weights": {"ciagan-face": "0" * 64}})
+    means, (note,) = trained.means_of(other)
+    assert means.generator == ""
+    assert means.painted  # what is hidden is still what such a method hides
+    assert "no attacker could run the method" in note
+
+
+def test_a_face_that_could_not_be_painted_is_covered_by_the_attacker_as_well(tmp_path: Path) -> None:
+    from dsanon.models import store
+    from dsanon.sample import Region
+
+    Image.fromarray(np.full((60, 60, 3), 200, np.uint8)).save(tmp_path / "a.png")
+    face = Face("a", True, "p", "dataset", "fallback", Region("face", (10, 10, 40, 40)))
+    scene = Scene("s", "a.png", "ab", "b.png", "", (face,))
+    means = Means("ciagan", "mask", str(store.path("ciagan-face")), 10)
+    painted = Studio().pictures(scene, tmp_path, tmp_path, means)["repainted 0"]
+    assert (painted[15:35, 15:35] != 200).all()
