@@ -81,14 +81,19 @@ def scale_of(transform: Transform) -> float:
     return float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
 
 
-def warp(pixels: npt.NDArray[np.uint8], transform: Transform, size: int = CROP, pad: int = PAD) -> Pixels:
-    """A ``size`` × ``size`` crop of (h, w) or (h, w, 3) pixels; what lies beyond the photo is ``pad``.
+def warp(
+    pixels: npt.NDArray[np.uint8], transform: Transform, size: int | tuple[int, int] = CROP, pad: int = PAD
+) -> Pixels:
+    """A crop of (h, w) or (h, w, 3) pixels; what lies beyond the photo is ``pad``.
+
+    size: the crop's side, or its height and width
 
     Strong shrinking averages areas first, so that nothing aliases. The weights depend on the transform alone:
     a mask warped alike is zero exactly where the crop took nothing from inside the mask.
     """
     scale = scale_of(transform)
-    corners = apply(invert(transform), [[-2, -2], [size + 2, -2], [size + 2, size + 2], [-2, size + 2]])
+    height, width = (size, size) if isinstance(size, int) else size
+    corners = apply(invert(transform), [[-2, -2], [width + 2, -2], [width + 2, height + 2], [-2, height + 2]])
     h, w = pixels.shape[:2]
     shrink = int(max(1, np.floor(1 / max(scale, 1e-6))))
     # the piece that is read starts on a multiple of `shrink`, clipped to the photo
@@ -96,7 +101,7 @@ def warp(pixels: npt.NDArray[np.uint8], transform: Transform, size: int = CROP, 
     x1, y1 = (int(np.ceil(v)) for v in corners.max(0))
     piece = pixels[y0 : min(h, y1), x0 : min(w, x1)]
     if piece.size == 0:
-        return np.full((size, size, *pixels.shape[2:]), pad, np.uint8)
+        return np.full((height, width, *pixels.shape[2:]), pad, np.uint8)
     local = transform.copy()
     local[:, 2] += transform[:, :2] @ (x0, y0)
     if shrink > 1:
@@ -108,6 +113,6 @@ def warp(pixels: npt.NDArray[np.uint8], transform: Transform, size: int = CROP, 
         local[:, 2] += local[:, :2] @ ((shrink - 1) / 2, (shrink - 1) / 2)
         local[:, :2] *= shrink
     out = cv2.warpAffine(
-        piece, local, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=[pad] * 3
+        piece, local, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=[pad] * 3
     )
     return np.asarray(out, dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ def write_card(
     """
     sections = (
         _summary(configuration, counts),
-        _done(configuration),
+        _done(configuration, {item.name for item in weights}),
         _counts(counts),
         _list(
             "What was renamed or dropped",
@@ -90,7 +90,7 @@ def _summary(configuration: Mapping[str, Any], counts: Counts) -> str:
     )
 
 
-def _done(configuration: Mapping[str, Any]) -> str:
+def _done(configuration: Mapping[str, Any], models: Set[str]) -> str:
     method, scope, on_miss = configuration["method"], configuration["scope"], configuration["on_miss"]
     regions = {"face": "faces", "body": "whole bodies", "both": "faces and whole bodies"}[configuration["regions"]]
     detectors = ", ".join(configuration["detectors"])
@@ -98,6 +98,7 @@ def _done(configuration: Mapping[str, Any]) -> str:
         "## What was done\n\n"
         f"- Method `{method}`: {METHODS.get(method, 'every hidden region is painted over')}.\n"
         f"- Regions: {regions}, as the source's annotations and these detectors together found them: {detectors}.\n"
+        f"{_bodies(configuration, models)}"
         f"- Shape `{configuration['shape']}`: {SHAPES[configuration['shape']]}.\n"
         f"- Scope `{scope}`: one person has one pseudonym, and where the method gives fake identities one of these, "
         f"{SCOPES[scope]}. No two people of a scope share one.\n"
@@ -105,6 +106,18 @@ def _done(configuration: Mapping[str, Any]) -> str:
         "- A region was first filled with grey and only then painted, so that an error leaves grey and no face.\n"
         "- Metadata inside the files was dropped, and all files bear the same time. Every geometry of the annotations "
         "was kept."
+    )
+
+
+def _bodies(configuration: Mapping[str, Any], models: Set[str]) -> str:
+    """What became of bodies, where the method paints them: '' for others."""
+    if configuration["method"] != "ciagan" or configuration["regions"] == "face":
+        return ""
+    if "ciagan-body" not in models:
+        return "- No generator of bodies was here: every body is covered with a flat grey.\n"
+    return (
+        "- A body is painted where the silhouette of one person is known, and keeps that silhouette; where only a box "
+        "or a group is known, it is covered with a flat grey.\n"
     )
 
 

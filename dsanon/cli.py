@@ -105,6 +105,8 @@ def anonymize(
     count = default_workers() if workers == -1 else workers
     with redirect_stdout(FirstLines()):  # Ray reports a dead worker on standard output
         outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
+    for warning in outcome.warnings:
+        print(f"dsanon: note: {warning}", file=sys.stderr)
     if as_json:
         print(json.dumps(outcome.as_dict()))
     else:
@@ -243,7 +245,7 @@ def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe (see `dsanon recipes`) or a .toml file.")],
-    data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, either may be missing.")],
+    data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, or COCO folders and mots/ for bodies.")],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
     workers: Annotated[

@@ -10,7 +10,7 @@ from dsanon.errors import UsageError
 from dsanon.plan import SCOPES
 
 METHODS = {
-    "ciagan": "a conditional GAN paints a new face from landmarks, background and a chosen identity (faces)",
+    "ciagan": "a conditional GAN paints a new face or body from landmarks or silhouette, background and an identity",
     "pix2pix": "the trained baseline pix2pix: a new face without control over the identity (faces; your own weights)",
     "cyclegan": "the trained baseline CycleGAN: a new face without control over the identity (faces; your own weights)",
     "blur": "Gaussian blur; --kernel pixels at the scale of a 128-pixel face crop",
@@ -18,6 +18,7 @@ METHODS = {
     "mask": "flat grey: nothing of the person is left",
 }
 PAINTED = ("ciagan", "pix2pix", "cyclegan")  # by a generator
+FACES_ONLY = ("pix2pix", "cyclegan")
 REGIONS = ("face", "body", "both")
 ON_MISS = ("mask", "pixelate", "quarantine")
 
@@ -56,10 +57,10 @@ class JobConfig:
         ):
             if value not in known:
                 raise UsageError(f"{option} {value!r} is unknown: choose one of {', '.join(known)}")
-        if config.method in PAINTED and config.regions != "face":
+        if config.method in FACES_ONLY and config.regions != "face":
             raise UsageError(
                 f"--method {config.method} paints faces, not --regions {config.regions}: "
-                "add --regions face, or choose --method mask, blur or pixelate for bodies"
+                "add --regions face, or choose --method ciagan, mask, blur or pixelate for bodies"
             )
         if config.kernel < 3 or config.kernel % 2 == 0:
             raise UsageError(f"--kernel {config.kernel}: expected an odd number of pixels from 3 on")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dsanon import bodies
 from dsanon.align import CROP, Floats, Transform, scale_of
-from dsanon.landmarks import FEATHER, FULL, blend_weight, distance_outside, face_polygon
+from dsanon.landmarks import FEATHER, FULL, blend_weight, distance_outside, distance_to, face_polygon
 from dsanon.sample import Box, Mask, Region
 
 _FACE_IN_CROP = 0.8  # a head box is about so much of a face crop's side
@@ -43,7 +44,8 @@ class Footprint:
 def footprint(region: Region, width: int, height: int, soft: bool, shape: Transform | None = None) -> Footprint:
     """The pixels of ``region`` in a ``width`` × ``height`` photo.
 
-    soft: with a feathered border along the face's outline, as a painted face needs; else whole boxes.
+    soft: with a feathered border along the outline, as what is painted needs; else whole boxes, and silhouettes
+    without one.
     shape: (68, 2) photo pixels of the face that is painted, where it has another outline: both are covered.
     Never empty: a region always covers at least one pixel of the photo.
     """
@@ -62,6 +64,8 @@ def footprint(region: Region, width: int, height: int, soft: bool, shape: Transf
         grow = _GROW * (high - low)
         low, high = low - grow, high + grow
         return _box((low[0], low[1], high[0], high[1]), width, height, unit)
+    if soft and region.kind == "body":
+        return _painted_body(region, width, height)
     side = max(region.box[2] - region.box[0], region.box[3] - region.box[1])
     unit = max(side / (_FACE_IN_CROP if region.kind == "face" else 1.0) / CROP, 1e-3)
     if region.silhouette is None:
@@ -81,6 +85,28 @@ def _window(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
 def _box(box: Box, width: int, height: int, unit: float) -> Footprint:
     x0, y0, x1, y1 = _window(box, width, height)
     return Footprint(x0, y0, np.ones((y1 - y0, x1 - x0), np.float32), unit)
+
+
+def _painted_body(region: Region, width: int, height: int) -> Footprint:
+    """The silhouette, dilated, with a soft border. Raises ValueError where there is no crop of it."""
+    mask = body_mask(region)
+    unit = 1.0 / scale_of(np.array(region.transform, dtype=np.float64).reshape(2, 3))
+    full, feather = max(bodies.LEAST, bodies.FULL * unit), bodies.FEATHER * unit
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    reach = full + feather + 1
+    box = (columns[0] - reach, rows[0] - reach, columns[-1] + 1 + reach, rows[-1] + 1 + reach)
+    x0, y0, x1, y1 = _window(box, width, height)
+    distance = distance_to(mask[y0:y1, x0:x1])
+    return Footprint(x0, y0, blend_weight(distance, 1.0, full, feather), unit)
+
+
+def body_mask(region: Region) -> Mask:
+    """The silhouette (h, w) of a body that can be painted. Raises ValueError for another region."""
+    from dsanon.sources.silhouettes import to_mask
+
+    if region.silhouette is None or not region.transform:
+        raise ValueError("a body to paint needs a silhouette and a transform")
+    return to_mask(region.silhouette)
 
 
 def _silhouette(region: Region, width: int, height: int, unit: float) -> Footprint:

@@ -6,9 +6,10 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +30,26 @@ from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_qu
 from dsanon.progress import Progress
 from dsanon.release import ReleasePaths, open_release, publish, release_json
 from dsanon.revision import as_entries, decided, take_over
-from dsanon.sample import Sample
+from dsanon.sample import Kind, Sample
 from dsanon.seals import discard_damaged, require
 from dsanon.shards import Shard, make_shards
 from dsanon.sources import Source, open_source
-from dsanon.worker import Setup, subject_key
+from dsanon.worker import Generators, Setup, Who, subject_key
 
 GENERATOR = "ciagan-face"
-GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → the model it paints with
+GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → what it paints faces with
+BODIES = "ciagan-body"  # what ciagan paints bodies with; where it is not here, they are covered
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a finished run did. seconds: by stage."""
+    """What a finished run did. seconds: by stage · warnings: what its user must know, a line each."""
 
     counts: Counts
     paths: ReleasePaths
     seconds: dict[str, float]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -82,10 +85,10 @@ def anonymize(
     source = open_source(config.dataset, config.source)
     config = config.completed(source.regions, source.scope)
     parse_detectors(config.detectors)
-    generator = _generator(config)
+    generators = _generators(config)
     samples = source.samples()[: config.limit]
     everything = make_shards(samples)
-    weights = _weights(config, generator)
+    weights = _weights(config, generators)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
     entries["inputs"] = {"samples": len(samples), "listing": _listing(source, samples)}
     entries["dsanon"] = {"version": dsanon.__version__}
@@ -101,7 +104,7 @@ def anonymize(
     ):
         names_key = subkey(opened.key, "names", config.seed)
         names = Names(names_key)
-        setup = Setup(config, paths.data, paths.staging, names_key, generator, decisions)
+        setup = Setup(config, paths.data, paths.staging, names_key, generators, decisions)
         shards, known = everything, None
         if opened.resumed:
             discard_damaged(everything, paths.staging, paths.data)
@@ -117,7 +120,7 @@ def anonymize(
             todo = [("link", s, ()) for s in shards if s.sequence and not s.linked(paths.staging).exists()]
             _run(executor, "link", todo, shards, quiet)
             seconds["link"] = time.perf_counter() - began - sum(seconds.values())
-            controls = _plan(config, names, shards, paths.staging, generator, known)
+            controls = _plan(config, names, shards, paths.staging, generators, known)
             seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
             todo = [
                 ("render", s, (c,)) for s, c in zip(shards, controls, strict=True) if not s.done(paths.staging).exists()
@@ -131,7 +134,7 @@ def anonymize(
             config, paths, source, samples, everything, names, weights, opened.key, opened.fingerprint
         )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
-    return Outcome(counts, paths, seconds, tuple(notes))
+    return Outcome(counts, paths, seconds, tuple(notes), _warnings(config, generators))
 
 
 def _run(executor: Executor, stage: str, calls: Sequence[Call], shards: Sequence[Shard], quiet: bool) -> None:
@@ -142,30 +145,42 @@ def _run(executor: Executor, stage: str, calls: Sequence[Call], shards: Sequence
             progress.add(counts)
 
 
-def _generator(config: JobConfig) -> tuple[Path, str] | None:
+def _generators(config: JobConfig) -> Generators:
+    """What paints: nothing for a method that does not; of bodies only where a generator of them is here."""
     if config.method not in GENERATORS:
-        return None
+        return {}
     from dsanon.models import store
-    from dsanon.models.painters import painter_file
+    from dsanon.models.painters import is_here, painter_file
 
+    models: dict[Kind, str] = {"face": GENERATORS[config.method]}
     if config.method == "ciagan":
         store.path(shape_model.NAME)  # a generator without shapes fails here, before anything is detected
-    path = painter_file(config.method, GENERATORS[config.method])
-    return path, store.sha256(path)
+        if config.regions != "face" and is_here(BODIES):
+            models["body"] = BODIES
+    paths = {kind: painter_file(config.method, model) for kind, model in models.items()}
+    return {kind: (path, store.sha256(path)) for kind, path in paths.items()}
 
 
-def _weights(config: JobConfig, generator: tuple[Path, str] | None) -> list[CardWeights]:
+def _warnings(config: JobConfig, generators: Generators) -> tuple[str, ...]:
+    if config.method != "ciagan" or config.regions == "face" or "body" in generators:
+        return ()
+    from dsanon.models.painters import how
+
+    return (f"no weights of {BODIES} are here, so every body was covered with grey: {how(BODIES)}",)
+
+
+def _weights(config: JobConfig, generators: Generators) -> list[CardWeights]:
     """Everything that took part, with licence and terms."""
     from dsanon.models import store
 
     names = [name.split(":")[0].strip() for name in config.detectors.split(",") if name.strip()]
     out = []
     about = {str(row["name"]): row for row in store.describe()}
-    model = GENERATORS.get(config.method)
+    models = {GENERATORS[config.method] if kind == "face" else BODIES: known for kind, known in generators.items()}
     shaped = [shape_model.NAME] if config.method == "ciagan" else []
-    for name in [*names, "landmarks68", *([model, *shaped] if model and generator else [])]:
+    for name in [*names, "landmarks68", *models, *shaped]:
         row = about.get(name, {})
-        digest = generator[1] if generator and name == model else str(row.get("sha256") or "")
+        digest = models[name][1] if name in models else str(row.get("sha256") or "")
         out.append(CardWeights(name, digest, str(row.get("licence", "")), str(row.get("terms", ""))))
     return out
 
@@ -193,19 +208,36 @@ def _plan(
     names: Names,
     shards: Sequence[Shard],
     staging: Path,
-    generator: tuple[Path, str] | None,
-    known: Mapping[str, Control] | None = None,
-) -> list[dict[tuple[str, str], Control]]:
-    """Each shard's fake identities, of the assignment over everybody who was found.
+    generators: Generators,
+    known: Mapping[tuple[Kind, str], Control] | None = None,
+) -> list[dict[Who, Control]]:
+    """Each shard's fake identities, of the assignments over everybody who was found: one for each generator.
 
-    known: pseudonym → the fake identity that a release which is made anew has given already; who was withheld or
-    masked in it has none, and needs none
+    known: kind and pseudonym → the fake identity that a release which is made anew has given already; who was withheld
+    or masked in it has none, and needs none
     """
-    if generator is None:
-        return [{} for _ in shards]
+    planned: list[dict[Who, Control]] = [{} for _ in shards]
+    for kind, (weights, _) in generators.items():
+        for controls, more in zip(
+            planned, _assigned(config, names, shards, staging, kind, weights, known), strict=True
+        ):
+            controls.update(more)
+    return planned
+
+
+def _assigned(
+    config: JobConfig,
+    names: Names,
+    shards: Sequence[Shard],
+    staging: Path,
+    kind: Kind,
+    weights: Path,
+    known: Mapping[tuple[Kind, str], Control] | None,
+) -> Iterator[dict[Who, Control]]:
+    """Each shard's fake identities of the faces, or of the bodies, whose generator is ``weights``."""
     from dsanon.models.weights import read_card
 
-    card = read_card(generator[0])
+    card = read_card(weights)
     index = {hashed: number for number, hashed in enumerate(card.identities)}
     cameras = dict(config.cameras)
     scopes: dict[str, set[str]] = {}
@@ -217,7 +249,7 @@ def _plan(
         for sample, found in zip(shard.samples, read_found(shard.regions(staging)), strict=True):
             scope = scope_of(config.scope, sample, cameras)
             for number, region in enumerate(found.regions):
-                if region.reason or region.label in config.kept:
+                if region.kind != kind or region.reason or region.label in config.kept or not region.transform:
                     continue
                 subject = subject_key(sample, number, region)
                 scopes.setdefault(scope, set()).add(subject)
@@ -226,12 +258,16 @@ def _plan(
                 if region.label is not None and hashed in index:
                     own[subject] = index[hashed]
         wanted.append(keys)
+    given: Mapping[tuple[str, str], Control]
     if not card.config.identities:  # a baseline without control over the identity
-        return [dict.fromkeys(keys, Control((), ())) for keys in wanted]
-    if known is not None:
-        return [{key: known[who] for key in keys if (who := names.subject(*key)) in known} for keys in wanted]
-    assigned = assign_all(names, scopes, card.config.identities, own)
-    return [{key: assigned[key] for key in keys} for keys in wanted]
+        given = dict.fromkeys(chain.from_iterable(wanted), Control((), ()))
+    elif known is not None:
+        everybody = set(chain.from_iterable(wanted))
+        given = {key: known[who] for key in everybody if (who := (kind, names.subject(*key))) in known}
+    else:
+        given = assign_all(names, scopes, card.config.identities, own)
+    for keys in wanted:
+        yield {(kind, *key): given[key] for key in keys if key in given}
 
 
 def _finish(

@@ -65,20 +65,26 @@ def distance_outside(polygon: npt.ArrayLike, shape: tuple[int, int], origin: tup
     """Distance in pixels from each pixel of an (h, w) window at ``origin`` (x, y) to the polygon; 0 inside."""
     p = np.asarray(polygon, dtype=np.float64) - origin
     fixed = np.rint(np.clip(p, -16000, 16000) * (1 << _SHIFT)).astype(np.int32)
-    plane = np.full(shape, 255, np.uint8)
-    cv2.fillPoly(plane, [cv2.convexHull(fixed)], 0, cv2.LINE_8, _SHIFT)
-    if plane.min() > 0:
-        return np.full(shape, np.inf, np.float32)
+    plane = np.zeros(shape, np.uint8)
+    cv2.fillPoly(plane, [cv2.convexHull(fixed)], 1, cv2.LINE_8, _SHIFT)
+    return distance_to(plane > 0)
+
+
+def distance_to(mask: Mask) -> Floats:
+    """Distance in pixels from each pixel to the nearest one of an (h, w) mask; 0 inside, infinite without any."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    plane = np.where(mask, np.uint8(0), np.uint8(255))
     distance = cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float64)
     # OpenCV's root differs in its last bits from call to call, with the place in memory; squares are whole numbers
     return np.asarray(np.sqrt(np.rint(distance * distance)), dtype=np.float32)
 
 
-def blend_weight(distance: Floats, unit: float = 1.0) -> Floats:
-    """Share of the painted pixel: 1 up to ``FULL``, falling to 0 over ``FEATHER``. unit: pixels per crop pixel."""
-    return np.asarray(np.clip(1.0 - (distance / unit - FULL) / FEATHER, 0.0, 1.0), dtype=np.float32)
+def blend_weight(distance: Floats, unit: float = 1.0, full: float = FULL, feather: float = FEATHER) -> Floats:
+    """Share of the painted pixel: 1 up to ``full``, falling to 0 over ``feather``. unit: pixels per crop pixel."""
+    return np.asarray(np.clip(1.0 - (distance / unit - full) / feather, 0.0, 1.0), dtype=np.float32)
 
 
-def hidden_from_generator(distance: Floats, unit: float = 1.0) -> Mask:
-    """Pixels that the generator never sees."""
-    return np.asarray(distance <= HIDDEN * unit)
+def hidden_from_generator(distance: Floats, hidden: float = HIDDEN) -> Mask:
+    """Pixels of the crop that the generator never sees."""
+    return np.asarray(distance <= hidden)

@@ -133,8 +133,16 @@ def _head_region(person: Person, width: int, height: int) -> Region:
 
 def _body_region(person: Person, width: int, height: int) -> Region:
     """Somebody of whom nothing is known but that they are there may be anywhere: the whole picture."""
+    from dsanon.bodies import body_transform
+    from dsanon.sources.silhouettes import to_mask
+
     box = extent(person) or person.head or (0.0, 0.0, float(width), float(height))
-    return Region("body", box, person.subject, (), (), "annotation", 1.0, "", person.silhouette)
+    transform: tuple[float, ...] = ()
+    rle = person.silhouette
+    if rle is not None and not person.many and (rle.height, rle.width) == (height, width):
+        mask = to_mask(rle)
+        transform = tuple(body_transform(mask).ravel().tolist()) if mask.any() else ()
+    return Region("body", box, person.subject, (), transform, "annotation", 1.0, "", rle)
 
 
 def _visible(box: Box, width: int, height: int) -> bool:

@@ -1,6 +1,7 @@
 """The second pass for a batch of photos: first everything that must go turns grey, then it is painted.
 
-Grey first is what makes it fail closed: whatever goes wrong later, no source pixel of a region is left.
+Grey first is what makes it fail closed: whatever goes wrong later, no source pixel of a region is left. Bodies come
+first, so that a face is painted onto the new neck and in the new light.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import cv2
 import numpy as np
 
 from dsanon.align import Transform
-from dsanon.footprint import Footprint, footprint
+from dsanon.footprint import Footprint, body_mask, footprint
 from dsanon.methods import classical
-from dsanon.methods.ciagan import Crop, Painter, make_crop
+from dsanon.methods.ciagan import Crop, Painter, make_body_crop, make_crop
 from dsanon.plan import Control
-from dsanon.sample import Pixels, Region
+from dsanon.sample import Kind, Pixels, Region
 from dsanon.steady import Moment, Recent, steadied
 
 Action = Literal["ciagan", "blur", "pixelate", "mask", "keep"]
@@ -50,72 +51,120 @@ def render(
     strength: Strength,
     painter: Painter | None,
     recent: Recent | None = None,
+    body_painter: Painter | None = None,
 ) -> list[Pixels]:
-    """New pixels for each photo, its regions treated in their order; the photos themselves stay as they are.
+    """New pixels for each photo, its bodies and then its faces treated in their order; the photos stay as they are.
 
     recent: the faces painted last in this sequence, which those of the next frames are mixed with; it is updated.
     """
     recent = {} if recent is None else recent
-    canvases, bases, areas, crops = [], [], [], []
-    for photo, plan in zip(photos, plans, strict=True):
-        height, width = photo.shape[:2]
-        shapes = [_shape(treatment, painter) for treatment in plan]
-        places = [
-            footprint(t.region, width, height, soft=t.action == "ciagan", shape=shape)
-            for t, shape in zip(plan, shapes, strict=True)
-        ]
-        canvas, base, taken = photo.copy(), photo.copy(), np.zeros((height, width), np.uint8)
-        for treatment, area in zip(plan, places, strict=True):
-            if treatment.action != "keep":
-                canvas[area.window][area.hard] = classical.GREY
-                taken[area.window][area.hard] = 255
-            if treatment.action in ("ciagan", "mask"):
-                base[area.window][area.hard] = classical.GREY  # a neighbour's blur must not bring it back
-        canvases.append(canvas)
-        bases.append(base)
-        areas.append(places)
-        crops += [_crop(canvas, taken, t, shape) for t, shape in zip(plan, shapes, strict=True) if shape is not None]
-    painted = iter(painter(crops) if painter and crops else ())
-    for base, plan, canvas, places in zip(bases, plans, canvases, areas, strict=True):
-        for treatment, area in zip(plan, places, strict=True):
-            if treatment.action == "ciagan":
-                crop = steadied(next(painted), treatment.region, treatment.moment, recent)
-                paste_crop(canvas, crop, treatment.region, area)
-            elif treatment.action != "keep":
-                _paste(canvas, area, _classical(base, area, treatment.action, strength))
-    return canvases
+    scenes = [_grey(photo, plan, painter) for photo, plan in zip(photos, plans, strict=True)]
+    rounds: tuple[tuple[Kind, Painter | None], ...] = (("body", body_painter), ("face", painter))
+    for kind, paint in rounds:
+        crops = [crop for scene in scenes for crop in _crops(scene, kind)]
+        painted = iter(paint(crops) if paint and crops else ())
+        for scene in scenes:
+            for treatment, area in scene.of(kind):
+                if treatment.action == "ciagan":
+                    crop = next(painted)
+                    if kind == "face":
+                        crop = steadied(crop, treatment.region, treatment.moment, recent)
+                    paste_crop(scene.canvas, crop, treatment.region, area)
+                elif treatment.action != "keep":
+                    _paste(scene.canvas, area, _classical(scene.base, area, treatment.action, strength))
+    return [scene.canvas for scene in scenes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """A photo under way. canvas: what becomes of it · base: where a blur takes from, grey where something else goes
+
+    shapes: of the faces that are painted, else None
+    """
+
+    canvas: Pixels
+    base: Pixels
+    plan: Sequence[Treatment]
+    areas: list[Footprint]
+    shapes: list[Transform | None]
+
+    def of(self, kind: Kind) -> list[tuple[Treatment, Footprint]]:
+        """The treatments of faces or of bodies, and their places."""
+        return [(t, area) for t, area in zip(self.plan, self.areas, strict=True) if t.region.kind == kind]
+
+    def taken(self, kind: Kind) -> Pixels:
+        """(h, w), 255 where nothing may be seen by who paints ``kind``: a painted body is there for the faces."""
+        out = np.zeros(self.canvas.shape[:2], np.uint8)
+        for treatment, area in zip(self.plan, self.areas, strict=True):
+            done = kind == "face" and treatment.region.kind == "body" and treatment.action == "ciagan"
+            if treatment.action != "keep" and not done:
+                out[area.window][area.hard] = 255
+        return out
+
+
+def _grey(photo: Pixels, plan: Sequence[Treatment], painter: Painter | None) -> _Scene:
+    """The photo with everything grey that must go."""
+    height, width = photo.shape[:2]
+    shapes = [_shape(treatment, painter) for treatment in plan]
+    areas = [
+        footprint(t.region, width, height, soft=t.action == "ciagan", shape=shape)
+        for t, shape in zip(plan, shapes, strict=True)
+    ]
+    canvas, base = photo.copy(), photo.copy()
+    for treatment, area in zip(plan, areas, strict=True):
+        if treatment.action != "keep":
+            canvas[area.window][area.hard] = classical.GREY
+        if treatment.action in ("ciagan", "mask"):
+            base[area.window][area.hard] = classical.GREY  # a neighbour's blur must not bring it back
+    return _Scene(canvas, base, plan, areas, shapes)
+
+
+def _crops(scene: _Scene, kind: Kind) -> list[Crop]:
+    """What the generator is shown of the faces or bodies that it paints."""
+    wanted = [
+        (t, shape)
+        for t, shape in zip(scene.plan, scene.shapes, strict=True)
+        if t.region.kind == kind and t.action == "ciagan"
+    ]
+    taken = scene.taken(kind) if wanted else np.zeros((0, 0), np.uint8)
+    crops = []
+    for treatment, shape in wanted:
+        if treatment.control is None:
+            raise ValueError("a region to paint needs a control vector")
+        transform = _transform(treatment.region)
+        if kind == "body":
+            mask = body_mask(treatment.region)
+            crops.append(make_body_crop(scene.canvas, taken, mask, transform, treatment.control))
+        elif shape is not None:
+            landmarks = np.array(treatment.region.landmarks).reshape(68, 2)
+            crops.append(make_crop(scene.canvas, taken, landmarks, shape, transform, treatment.control))
+    return crops
 
 
 def paste_crop(canvas: Pixels, crop: Pixels, region: Region, area: Footprint) -> None:
-    """Put a face's (128, 128, 3) crop back into the photo it was aligned in, by the weights of its footprint."""
+    """Put the crop of a face, or of a body, back into the photo it was aligned in, by the weights of its footprint."""
     _paste(canvas, area, _unwarp(crop, region, area))
 
 
 def _shape(treatment: Treatment, painter: Painter | None) -> Transform | None:
     """(68, 2) landmarks of the face that is to be painted, in photo pixels; None where none is."""
-    if treatment.action != "ciagan":
-        return None
     region = treatment.region
+    if treatment.action != "ciagan" or region.kind != "face":
+        return None
     if painter is None or treatment.control is None or not region.transform:
         raise ValueError("a face to paint needs a painter, landmarks, a transform and a control vector")
-    landmarks, transform = _geometry(region)
-    return painter.shapes.replaced(landmarks, transform, treatment.control) if painter.shapes else landmarks
+    landmarks = np.array(region.landmarks).reshape(68, 2)
+    return painter.shapes.replaced(landmarks, _transform(region), treatment.control) if painter.shapes else landmarks
 
 
-def _geometry(region: Region) -> tuple[Transform, Transform]:
-    """(68, 2) landmarks and the (2, 3) transform to the crop."""
-    return np.array(region.landmarks).reshape(68, 2), np.array(region.transform).reshape(2, 3)
-
-
-def _crop(canvas: Pixels, taken: Pixels, treatment: Treatment, shape: Transform) -> Crop:
-    assert treatment.control is not None
-    landmarks, transform = _geometry(treatment.region)
-    return make_crop(canvas, taken, landmarks, shape, transform, treatment.control)
+def _transform(region: Region) -> Transform:
+    """(2, 3) photo pixels to crop pixels."""
+    return np.array(region.transform, dtype=np.float64).reshape(2, 3)
 
 
 def _unwarp(crop: Pixels, region: Region, area: Footprint) -> Pixels:
     """The painted crop at the photo's own resolution, in the footprint's window."""
-    transform = np.array(region.transform, dtype=np.float64).reshape(2, 3)
+    transform = _transform(region)
     transform[:, 2] += transform[:, :2] @ (area.x0, area.y0)
     h, w = area.weight.shape
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP

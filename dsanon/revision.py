@@ -25,7 +25,7 @@ from dsanon.plan import Control
 from dsanon.private_map import read_map, read_quarantine, write_map_rows
 from dsanon.release import Opened, fingerprint_of
 from dsanon.review import VERDICTS, Decision, Review, manifest_digest, read_review, write_review
-from dsanon.sample import Sample
+from dsanon.sample import Kind, Sample
 from dsanon.seals import digest, seal
 from dsanon.shards import Shard
 from dsanon.sources import Source
@@ -65,7 +65,7 @@ def take_over(
     entries: Mapping[str, Any],
     decisions: Sequence[Decision],
     opened: Opened,
-) -> tuple[list[Shard], dict[str, Control]]:
+) -> tuple[list[Shard], dict[tuple[Kind, str], Control]]:
     """Stage every shard without a new decision as done; returns the others, and whom their people became.
 
     entries: the job's, without decisions: the release must have been made of the same.
@@ -96,11 +96,17 @@ class _Old:
         self.withheld = read_quarantine(paths.quarantine).to_pylist() if paths.quarantine.exists() else []
         self.applied = read_review(paths.applied).decisions if paths.applied.exists() else ()
 
-    def controls(self) -> dict[str, Control]:
-        """Pseudonym → fake identity."""
-        rows = self.map.select(["subject", "control_ids", "control_weights"]).to_pylist()
+    def controls(self) -> dict[tuple[Kind, str], Control]:
+        """Kind and pseudonym → fake identity."""
+        place = ["sample", "region"]
+        kinds = {
+            (row["sample"], row["region"]): row["kind"] for row in self.manifest.select([*place, "kind"]).to_pylist()
+        }
+        rows = self.map.select([*place, "subject", "control_ids", "control_weights"]).to_pylist()
         return {
-            row["subject"]: Control(tuple(row["control_ids"]), tuple(row["control_weights"]))
+            (kinds[row["sample"], row["region"]], row["subject"]): Control(
+                tuple(row["control_ids"]), tuple(row["control_weights"])
+            )
             for row in rows
             if row["control_ids"]
         }

@@ -113,7 +113,8 @@ class Region:
 
     box: of the face or body · label: the source's label (None: a subject of its own)
     landmarks: 68 × 2 source pixels, () where the face could not be aligned
-    transform: 2 × 3, row by row, source pixels to the 128-pixel crop, () likewise
+    transform: 2 × 3, row by row, source pixels to the crop that is painted, () where none can be: of a body, where
+    its silhouette is not known, or is that of several people
     detector: names that found it, joined by ``+`` (``annotation`` among them) · score: the best of theirs
     reason: why it cannot be aligned, so that ``--on-miss`` decides ('' where it can)
     silhouette: of a body, where it is known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from dsanon.plan import Control, scope_label, scope_of
 from dsanon.private_map import MapRow, QuarantineRow, write_map_rows
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.review import Decision, Verdict
-from dsanon.sample import Found, Photo, Pixels, Region, Sample, Unreadable
+from dsanon.sample import Found, Kind, Photo, Pixels, Region, Sample, Unreadable
 from dsanon.seals import require, seal
 from dsanon.shards import Shard
 from dsanon.sources import Sink, Source, open_source
@@ -26,14 +26,18 @@ from dsanon.sources.stills import printable
 from dsanon.steady import Recent, prune
 
 _PIXELS_AT_ONCE = 24_000_000  # a batch of photos is rendered when it has so many pixels
-Controls = Mapping[tuple[str, str], Control]  # (scope, subject) → fake identity
+Who = tuple[Kind, str, str]  # kind, scope, subject: faces and bodies have fake identities of different generators
+Controls = Mapping[Who, Control]
+Generators = Mapping[Kind, tuple[Path, str]]  # what paints faces, and bodies: weights and their sha256
 DIED = "the worker died while processing it, twice"
 MASKED, DROPPED = "masked by a reviewer", "dropped by a reviewer"
+NO_SILHOUETTE = "no silhouette of one person is known here"
+NO_BODIES = "no body generator is here"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker needs to start. generator: weights of a painted method and their sha256, None for others.
+    """What a worker needs to start. generators: of a painted method, none for others.
 
     decisions: of a reviewer, about regions of the release that is made anew
     """
@@ -42,7 +46,7 @@ class Setup:
     data: Path
     staging: Path
     names_key: bytes
-    generator: tuple[Path, str] | None
+    generators: Generators
     decisions: tuple[Decision, ...] = ()
 
 
@@ -61,7 +65,7 @@ class Worker:
         self.names = Names(setup.names_key)
         self.source = open_source(setup.config.dataset, setup.config.source)
         self._finder: Any = None
-        self._painter: Any = None
+        self._painters: dict[Kind, Any] = {}
         self._recent: Recent = {}
         self._strength = Strength(setup.config.kernel, setup.config.block)
         self._cameras = dict(setup.config.cameras)
@@ -104,11 +108,12 @@ class Worker:
 
     def render(self, shard: Shard, controls: Controls) -> dict[str, int]:
         """Anonymize and write the shard's samples, then its rows, and last its mark that it is done."""
-        if self._painter is None and self.setup.generator is not None:
-            from dsanon.methods.ciagan import Painter
+        for kind, (weights, sha256) in self.setup.generators.items():
+            if kind not in self._painters:
+                from dsanon.methods.ciagan import Painter
 
-            _refuse_altered(*self.setup.generator)
-            self._painter = Painter(self.setup.generator[0], self.setup.config.device, self.setup.config.batch)
+                _refuse_altered(weights, sha256)
+                self._painters[kind] = Painter(weights, self.setup.config.device, self.setup.config.batch)
         staging, self._recent = self.setup.staging, {}
         require(shard.regions(staging))
         # what kills workers is not read again; and where one died in this pass, the next takes photos one by one,
@@ -174,7 +179,8 @@ class Worker:
         pixels = [photo.pixels for photo in photos if isinstance(photo, Photo)]
         recent = dict(self._recent)
         try:
-            painted = render(pixels, plans, self._strength, self._painter, recent)
+            face, body = self._painters.get("face"), self._painters.get("body")
+            painted = render(pixels, plans, self._strength, face, recent, body)
             prune(recent)
             self._recent = recent  # only now: what is tried again starts from where this did
             return painted
@@ -236,7 +242,7 @@ class _Rows:
     def __init__(self, setup: Setup, source: Any, names: Names, cameras: Mapping[str, str], controls: Controls) -> None:
         self.config, self.source, self.names = setup.config, source, names
         self.cameras, self.controls = cameras, controls
-        self.model = setup.generator[1][:16] if setup.generator else ""
+        self.models = {kind: sha256[:16] for kind, (_, sha256) in setup.generators.items()}
         self.decided: dict[str, dict[int, Verdict]] = {}
         for decision in setup.decisions:
             self.decided.setdefault(decision.sample, {})[decision.region] = decision.verdict
@@ -275,16 +281,19 @@ class _Rows:
                 action = "pixelate" if self.config.on_miss == "pixelate" else "mask"
                 reason = f"{region.reason} ({region.note})" if region.note else region.reason
                 row = {"status": "fallback", "reason": reason, "method": action}
+            elif self.config.method in PAINTED and (reason := unpaintable(region, self.models)):
+                action = "mask"
+                row = {"status": "fallback", "reason": reason, "method": action}
             else:
                 painted = self.config.method in PAINTED
                 action = "ciagan" if painted else self.config.method  # type: ignore[assignment]
                 row = {"status": "anonymized", "reason": region.note, "method": self.config.method}
                 if painted:
-                    control = self.controls.get((scope, subject))
+                    control = self.controls.get((region.kind, scope, subject))
                     if control is None:  # a release is made anew in which this person was not painted
                         self.withhold(sample, photo, found, "nobody knows whom a person in it became")
                         return None
-                    row["model"] = self.model
+                    row["model"] = self.models[region.kind]
             moment = None if sample.sequence is None else (pseudonym, self._number)
             treatments.append(Treatment(region, action, control, moment))
             self._manifest.append(
@@ -344,6 +353,15 @@ def subject_key(sample: Sample, index: int, region: Region) -> str:
     from dsanon.regions import subject_of
 
     return str(subject_of(sample, index, region))
+
+
+def unpaintable(region: Region, kinds: Container[Kind]) -> str:
+    """Why a body is covered where others are painted, '' where it is painted too. kinds: there are generators of."""
+    if region.kind == "face":
+        return ""
+    if "body" not in kinds:
+        return NO_BODIES
+    return "" if region.transform else NO_SILHOUETTE
 
 
 def _dropped(verdicts: Mapping[int, Verdict], regions: int) -> str:

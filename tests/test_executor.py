@@ -170,7 +170,7 @@ class Failing:
 
 
 def setup(tmp_path: Path, seed: int = 0) -> Setup:
-    return Setup(JobConfig("folder", tmp_path, seed=seed), tmp_path, tmp_path, bytes(32), None)
+    return Setup(JobConfig("folder", tmp_path, seed=seed), tmp_path, tmp_path, bytes(32), {})
 
 
 def find(number: int) -> list[executor.Call]:

@@ -31,7 +31,7 @@ def setup(tmp_path: Path) -> Setup:
     for folder in ("data", "staging"):
         (tmp_path / folder).mkdir()
     config = JobConfig("folder", tmp_path / "source", method="mask", regions="face", scope="dataset")
-    return Setup(config, tmp_path / "data", tmp_path / "staging", bytes(32), None)
+    return Setup(config, tmp_path / "data", tmp_path / "staging", bytes(32), {})
 
 
 @pytest.fixture(autouse=True)

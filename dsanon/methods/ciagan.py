@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import torch
 
+from dsanon import bodies
 from dsanon.align import CROP, Transform, apply, warp
-from dsanon.landmarks import distance_outside, draw, face_polygon, hidden_from_generator
+from dsanon.landmarks import distance_outside, distance_to, draw, face_polygon, hidden_from_generator
 from dsanon.models import store
 from dsanon.models.weights import load_generator, pick_device, read_card
 from dsanon.plan import Control
@@ -23,9 +24,9 @@ _COLOURLESS = 8  # difference of two colours up to which a pixel passes for grey
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """What the generator is shown of one face.
+    """What the generator is shown of one face or body.
 
-    pixels, drawn: (128, 128, 3) uint8 · hidden, padding: (128, 128) bool
+    pixels, drawn: (h, w, 3) uint8 · hidden, padding: (h, w) bool; 128 × 128 of a face, 128 × 64 of a body
     """
 
     pixels: Pixels
@@ -41,16 +42,28 @@ def make_crop(
     """One face's input, cut from a photo whose hidden regions are *already grey*.
 
     canvas: (h, w, 3) with every region's pixels replaced · taken: (h, w) uint8, 255 where they were replaced.
-    So no source pixel of any hidden region, this face's or a neighbour's, can be in it.
+    So no source pixel of any hidden region, this face's or a neighbour's, can be in it. Bodies may be painted already.
     landmarks: (68, 2) of the source, whose face is hidden · shape: (68, 2) of the face to paint, which alone is drawn
     and is hidden too; both in the photo.
     """
     points = apply(transform, shape)
     distance = distance_outside(face_polygon(apply(transform, landmarks)), (CROP, CROP))
     distance = np.minimum(distance, distance_outside(face_polygon(points), (CROP, CROP)))
-    hidden = hidden_from_generator(distance) | (warp(taken, transform, pad=0) > 0)
-    inside = warp(np.full(canvas.shape[:2], 255, np.uint8), transform, pad=0) >= 255
-    return Crop(warp(canvas, transform), draw(points), hidden, ~inside, control)
+    return _crop(canvas, taken, draw(points), hidden_from_generator(distance), transform, control)
+
+
+def make_body_crop(canvas: Pixels, taken: Pixels, silhouette: Mask, transform: Transform, control: Control) -> Crop:
+    """One body's input, as :func:`make_crop` does for a face. silhouette: (h, w) of the photo."""
+    drawn = warp(np.where(silhouette, np.uint8(255), np.uint8(0)), transform, bodies.SIZE, pad=0)
+    hidden = hidden_from_generator(distance_to(drawn > 0), bodies.HIDDEN)
+    return _crop(canvas, taken, bodies.draw(drawn > 127), hidden, transform, control)
+
+
+def _crop(canvas: Pixels, taken: Pixels, drawn: Pixels, hidden: Mask, transform: Transform, control: Control) -> Crop:
+    size = hidden.shape
+    others = warp(taken, transform, size, pad=0) > 0
+    inside = warp(np.full(canvas.shape[:2], 255, np.uint8), transform, size, pad=0) >= 255
+    return Crop(warp(canvas, transform, size), drawn, hidden | others, ~inside, control)
 
 
 class Painter:
@@ -65,12 +78,13 @@ class Painter:
         self.device = pick_device(device)
         self.batch = batch if self.device.type == "cuda" else 1
         self.generator = load_generator(weights, self.device)
-        identities = read_card(weights).identities
-        self.shapes = load_shape_model(store.path(NAME), identities) if identities else None
+        card = read_card(weights)
+        shaped = card.identities and card.config.architecture != "ciagan-body"
+        self.shapes = load_shape_model(store.path(NAME), card.identities) if shaped else None
 
     @torch.inference_mode()
     def __call__(self, crops: Sequence[Crop]) -> list[Pixels]:
-        """Painted crops (128, 128, 3) uint8, in order."""
+        """Painted crops (h, w, 3) uint8, in order."""
         out: list[Pixels] = []
         for start in range(0, len(crops), self.batch):
             piece = crops[start : start + self.batch]

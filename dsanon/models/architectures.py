@@ -14,6 +14,7 @@ AnyGenerator: TypeAlias = Generator | EncoderDecoder | Pix2Pix | CycleGan
 
 ARCHITECTURES: dict[str, Callable[[GeneratorConfig], AnyGenerator]] = {
     "ciagan": Generator,
+    "ciagan-body": Generator,
     "paper": Paper,
     "reference": Reference,
     "faces": Faces,
@@ -21,9 +22,10 @@ ARCHITECTURES: dict[str, Callable[[GeneratorConfig], AnyGenerator]] = {
     "cyclegan": CycleGan,
 }
 
-# what ``--method`` may paint with; ``faces`` is in none of them, because it was trained to look at the source
+# what a model that a method paints with may be; ``faces`` is in none of them: it was trained to look at the source
 PAINTS: dict[str, tuple[str, ...]] = {
-    "ciagan": ("ciagan", "paper", "reference"),
+    "ciagan-face": ("ciagan", "paper", "reference"),
+    "ciagan-body": ("ciagan-body",),
     "pix2pix": ("pix2pix",),
     "cyclegan": ("cyclegan",),
 }

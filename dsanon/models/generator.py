@@ -1,7 +1,8 @@
-"""The face generator: a conditional U-Net that paints a new person into a hidden region.
+"""The generator of faces and of bodies: a conditional U-Net that paints a new person into a hidden region.
 
-After Maximov et al., CVPR 2020, section 3: landmark image, masked background and identity control vector in,
-a face out. The source's hidden pixels never reach it: they are zeroed on the way in, whoever calls.
+After Maximov et al., CVPR 2020, section 3: landmark image (of a body: silhouette), masked background and identity
+control vector in, a face or a body out. The source's hidden pixels never reach it: they are zeroed on the way in,
+whoever calls.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 class GeneratorConfig:
     """Everything needed to rebuild the network; stored beside its weights.
 
-    identities: length of the control vector · widths: channels at 128, 64, 32, 16 and 8 pixels
-    embedding: length of the identity code · architecture: see :mod:`dsanon.models.architectures`; the others
-    take their widths from their papers
+    identities: length of the control vector · widths: channels at 128, 64, 32, 16 and 8 pixels of height
+    embedding: length of the identity code · size, across: height and width of what it paints, in pixels
+    architecture: see :mod:`dsanon.models.architectures`; the others take their widths from their papers
     """
 
     identities: int
@@ -29,6 +30,7 @@ class GeneratorConfig:
     embedding: int = 256
     size: int = 128
     architecture: str = "ciagan"
+    across: int = 128
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for a file's metadata."""
@@ -38,11 +40,11 @@ class GeneratorConfig:
 def fill(pixels: Tensor, visible: Tensor) -> Tensor:
     """Smooth colours for what is hidden, from visible pixels alone (push-pull over an image pyramid).
 
-    pixels (n, 3, s, s) already zero where hidden, visible (n, 1, s, s) in {0, 1}, s a power of two.
+    pixels (n, 3, h, w) already zero where hidden, visible (n, 1, h, w) in {0, 1}, h and w powers of two.
     Gives the network the skin tone beside the region and nothing of what lies inside it.
     """
     colours, weights = [pixels * visible], [visible]
-    while weights[-1].shape[-1] > 1:
+    while min(weights[-1].shape[-2:]) > 1:
         colours.append(F.avg_pool2d(colours[-1], 2))
         weights.append(F.avg_pool2d(weights[-1], 2))
     out = colours[-1] / weights[-1].clamp_min(1e-4)
@@ -196,10 +198,11 @@ class Generator(nn.Module):
         return torch.as_tensor(self.mapping(e))
 
     def forward(self, landmarks: Tensor, pixels: Tensor, hidden: Tensor, padding: Tensor, control: Tensor) -> Tensor:
-        """Paint (n, 3, s, s) in [-1, 1].
+        """Paint (n, 3, h, w) in [-1, 1].
 
-        landmarks (n, 3, s, s) in [0, 1] · pixels (n, 3, s, s) in [-1, 1] · hidden, padding (n, 1, s, s) in {0, 1}:
-        where a face is hidden, and where the crop lies beyond the photo · control (n, identities), rows sum to 1
+        landmarks (n, 3, h, w) in [0, 1]: of a body its silhouette · pixels (n, 3, h, w) in [-1, 1] · hidden, padding
+        (n, 1, h, w) in {0, 1}: where somebody is hidden, and where the crop lies beyond the photo
+        control (n, identities), rows sum to 1
         """
         visible = (1 - hidden) * (1 - padding)
         pixels = fill(pixels * visible, visible)
@@ -210,7 +213,7 @@ class Generator(nn.Module):
             skips.append(x)
             x = down(x)
         seed = self.grow(self.seed(code).view(-1, 128, 2, 2))
-        if seed.shape[-1] != x.shape[-1]:
+        if seed.shape[-2:] != x.shape[-2:]:
             seed = F.interpolate(seed, size=x.shape[-2:], mode="nearest")
         x = self.bottleneck(torch.cat([x, seed], dim=1))
         for block in self.middle:

@@ -1,4 +1,4 @@
-"""The generator that a method paints with: found, verified, and of the kind that the method names."""
+"""The generators that a method paints with: found, verified, and of the kind that the method names."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ def painter_file(method: str, model: str) -> Path:
     Raises WeightsError: there are no weights (the message says how to get them), or they are of another kind, such as
     a generator that was trained to look at the source.
     """
-    try:
-        path = store.path(model)
-    except WeightsError as error:
-        if model in {row["name"] for row in store.describe()}:  # it is here, and something is wrong with it
-            raise error
-        raise WeightsError(
-            f"--method {method} has no weights here: train them with `dsanon train {model} --data DATA --out RUN`, "
-            f"then `dsanon models add {model} RUN/{model}.safetensors`"
-        ) from None
+    if not is_here(model):
+        raise WeightsError(f"--method {method} has no weights here: {how(model)}")
+    path = store.path(model)
     found = read_card(path).config.architecture
-    if found not in PAINTS[method]:
+    if found not in PAINTS[model]:
         raise WeightsError(
             f"--method {method}: {path.name} holds a generator of the kind {found}, expected "
-            f"{' or '.join(PAINTS[method])}: add the right file with `dsanon models add {model} FILE`"
+            f"{' or '.join(PAINTS[model])}: add the right file with `dsanon models add {model} FILE`"
         )
     return path
+
+
+def is_here(model: str) -> bool:
+    """Whether there is a file of it, sound or not."""
+    return model in {row["name"] for row in store.describe()}
+
+
+def how(model: str) -> str:
+    """How a user gets it."""
+    return (
+        f"train them with `dsanon train {model} --data DATA --out RUN`, "
+        f"then `dsanon models add {model} RUN/{model}.safetensors`"
+    )

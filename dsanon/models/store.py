@@ -186,7 +186,7 @@ def _shipped(name: str) -> Path:
 
 
 def _generators() -> list[str]:
-    """Names of the generators and shape models, shipped and registered."""
+    """Names of the generators, shape models and teachers, shipped and registered."""
     shipped = {file.stem for file in SHIPPED.glob(f"*{TENSORS}")}
     return sorted((shipped | set(_registered())) - set(MODELS))
 
@@ -196,7 +196,8 @@ def _generator(name: str, file: Path, source: str) -> Model:
     said, unstated = metadata(file), Model(name, "generator", "not stated", "not stated")
     known = GENERATORS.get(name, unstated) if source == "shipped" else unstated
     licence, origin = said.get("licence", known.licence), said.get("origin", known.origin)
-    kind: ModelKind = "shape" if said.get("kind") == "shape" else "generator"
+    kinds: dict[str, ModelKind] = {"shape": "shape", "recogniser": "recogniser"}
+    kind = kinds.get(said.get("kind", ""), "generator")
     return Model(name, kind, licence, origin, terms=said.get("terms", known.terms))
 
 

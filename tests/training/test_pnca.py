@@ -46,7 +46,7 @@ def data(root: Path) -> Path:
     return root
 
 
-def found(photo: crops._Photo) -> crops._Face:
+def found(photo: crops._Photo) -> crops.Crop:
     side = crops.CANVAS
     return np.zeros((side, side, 3), np.uint8), np.zeros((68, 2), np.float32), np.zeros((4, 2), np.float32)
 

@@ -17,9 +17,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dsanon.align import CROP, PAD, Floats, apply
-from dsanon.landmarks import blend_weight, distance_outside, draw, face_polygon, hidden_from_generator
-from dsanon_training.crops import CANVAS, Crops, open_crops
+from dsanon import bodies
+from dsanon.align import PAD, Floats, apply
+from dsanon.landmarks import (
+    blend_weight,
+    distance_outside,
+    distance_to,
+    draw,
+    face_polygon,
+    hidden_from_generator,
+)
+from dsanon.sample import Mask, Pixels
+from dsanon_training.crops import MARGIN, Crops, open_crops
 from dsanon_training.engine import Engine, cores
 from dsanon_training.recipe import Recipe
 
@@ -37,10 +46,10 @@ MIRROR = np.array(
 class Batch:
     """One step's samples.
 
-    real (n, 3, s, s) in [-1, 1] · drawn (n, 3, s, s) in [0, 1] · hidden, padding (n, 1, s, s) in {0, 1}
-    weight (n, 1, s, s): share of the painted pixel · control (n, identities) · own (n,) bool: the target is
-    the source itself · points (n, 68, 2) in crop pixels · partners (n, 2, 3, s, s): two photos of the target's,
-    where the family asks for them, else (n, 0, 3, s, s)
+    real (n, 3, h, w) in [-1, 1] · drawn (n, 3, h, w) in [0, 1] · hidden, padding (n, 1, h, w) in {0, 1}
+    weight (n, 1, h, w): share of the painted pixel · control (n, identities) · own (n,) bool: the target is
+    the source itself · points (n, 68, 2) in crop pixels, (n, 0, 2) of bodies · partners (n, 2, 3, h, w): two
+    photos of the target's, where the family asks for them, else (n, 0, 3, h, w)
     """
 
     real: Tensor
@@ -84,26 +93,28 @@ class People:
         held = crops.held_out
         self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
         self.training = np.flatnonzero(~held)
-        aside = _turned_aside(crops.landmarks[self.training])
-        self.turned = aside >= np.quantile(aside, 0.9)  # of those in ``training``
+        self.turned = _turned_aside(crops.landmarks[self.training])  # of those in ``training``
         self.unseen = np.flatnonzero(held)
         ordered = np.argsort(self.identity, kind="stable")
         ends = np.searchsorted(self.identity[ordered], np.arange(len(self.identities) + 1))
         self.photos = [ordered[a:b] for a, b in pairwise(ends)]  # the crops of each identity
 
 
-def _turned_aside(landmarks: Floats) -> npt.NDArray[np.floating]:
-    """How far the tip of the nose lies from the middle of the jaw's ends, of half their distance: (n,)."""
+def _turned_aside(landmarks: Floats) -> npt.NDArray[np.bool_]:
+    """The tenth of the faces whose nose's tip is furthest from the middle of the jaw's ends: (n,); no body is."""
+    if not landmarks.size:
+        return np.zeros(len(landmarks), bool)
     left, right, nose = (landmarks[:, i, 0] for i in (0, 16, 30))
-    return np.asarray(np.abs(2 * (nose - left) / (right - left) - 1))
+    aside = np.abs(2 * (nose - left) / (right - left) - 1)
+    return np.asarray(aside >= np.quantile(aside, 0.9))
 
 
 def plain(crops: Crops, indices: np.ndarray) -> Batch:
     """Samples as they are, for looking at; without targets."""
-    identity = np.array([[1.0, 0, -(CANVAS - CROP) / 2], [0, 1, -(CANVAS - CROP) / 2]])
+    identity = np.array([[1.0, 0, -MARGIN], [0, 1, -MARGIN]])
     samples = [_sample(crops, int(i), identity, False) for i in indices]
     control = torch.zeros(len(indices), 0)
-    return _stack(samples, [[s[1]] for s in samples], control, np.zeros(len(indices), bool))
+    return _stack(samples, [s.distance() for s in samples], control, np.zeros(len(indices), bool))
 
 
 def batch(
@@ -112,8 +123,9 @@ def batch(
     """The samples that process ``rank`` of ``ranks`` has in ``step``: augmented crops and their targets."""
     rng = np.random.default_rng([recipe.seed, step, rank])
     size = recipe.batch // ranks
-    turned, share = people.turned, recipe.turned_share
-    odds = np.where(turned, share / turned.sum(), (1 - share) / max(1, (~turned).sum()))
+    turned = people.turned
+    wanted = recipe.turned_share if turned.any() else 0.0
+    odds = np.where(turned, wanted / max(1, turned.sum()), (1 - wanted) / max(1, (~turned).sum()))
     chosen = rng.choice(people.training, size, replace=False, p=odds / odds.sum())
     control = torch.zeros(size, len(people.identities))
     own = np.zeros(size, bool)
@@ -128,9 +140,9 @@ def batch(
             share = float(rng.uniform(0.3, 0.7)) if rng.random() < recipe.mix_share else 1.0
             control[row, others[0]] = share
             control[row, others[1]] += 1 - share
-        samples.append(_disturb(_sample(crops, int(index), _transform(rng), bool(rng.random() < 0.5)), rng))
-    outlines = [[s[1], _reshaped(s[1], rng)] if rng.random() < recipe.spread_share else [s[1]] for s in samples]
-    made = _stack(samples, outlines, control, own)
+        samples.append(_disturb(_sample(crops, int(index), _transform(rng, crops.size), _mirrored(rng)), rng))
+    distances = [_spread(s, rng) if rng.random() < recipe.spread_share else s.distance() for s in samples]
+    made = _stack(samples, distances, control, own)
     if not partners:
         return made
     rng = np.random.default_rng([recipe.seed, step, rank, 11])
@@ -146,55 +158,95 @@ def _partners(
         photos = people.photos[target]
         others = photos[photos != source]
         two = rng.choice(others if len(others) else photos, 2, replace=len(others) < 2)
-        pair = [_sample(crops, int(i), _transform(rng), bool(rng.random() < 0.5))[0] for i in two]
+        pair = [_sample(crops, int(i), _transform(rng, crops.size), _mirrored(rng)).pixels for i in two]
         out.append(np.stack(pair))
     return torch.from_numpy(np.stack(out)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
-_Sample = tuple[np.ndarray, Floats, np.ndarray, np.ndarray]  # pixels, points, padding, further hidden pixels
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    """A crop. padding: (h, w) uint8 in {0, 1} · other: (h, w) bool, what else is hidden
+
+    points: (68, 2), (0, 2) of a body, which has a silhouette (h, w) bool instead
+    """
+
+    pixels: Pixels
+    padding: npt.NDArray[np.uint8]
+    other: Mask
+    points: Floats
+    silhouette: Mask | None
+
+    def distance(self) -> Floats:
+        """Of each pixel to the face's polygon or to the silhouette."""
+        if self.silhouette is not None:
+            return distance_to(self.silhouette)
+        return distance_outside(face_polygon(self.points), self.padding.shape)
+
+    def drawn(self) -> Pixels:
+        """The landmark image, or the silhouette in its place."""
+        return draw(self.points) if self.silhouette is None else bodies.draw(self.silhouette)
 
 
-def _transform(rng: np.random.Generator) -> np.ndarray:
-    """A small rotation, scale and shift from the canvas to the crop."""
+def _mirrored(rng: np.random.Generator) -> bool:
+    return bool(rng.random() < 0.5)
+
+
+def _transform(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """A small rotation, scale and shift from the canvas to the crop of ``size``."""
     angle, zoom = np.deg2rad(rng.normal(0, 4)), np.exp(rng.normal(0, 0.05))
     r = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    centre = np.full(2, (CANVAS - 1) / 2)
-    return np.hstack([r, ((CROP - 1) / 2 + rng.normal(0, 2.0, 2) - r @ centre)[:, None]])
+    middle = (np.array(size[::-1]) - 1) / 2
+    return np.hstack([r, (middle + rng.normal(0, 2.0, 2) - r @ (middle + MARGIN))[:, None]])
 
 
 def _sample(crops: Crops, index: int, transform: np.ndarray, mirror: bool) -> _Sample:
-    pixels = cv2.warpAffine(crops.pixels[index], transform, (CROP, CROP), flags=cv2.INTER_LINEAR, borderValue=[PAD] * 3)
-    points = apply(transform, crops.landmarks[index])
+    height, width = crops.size
+    stored, points = crops.pixels[index], apply(transform, crops.landmarks[index])
+    pixels = cv2.warpAffine(stored[..., :3], transform, (width, height), flags=cv2.INTER_LINEAR, borderValue=[PAD] * 3)
+    silhouette = None
+    if crops.bodies:
+        silhouette = cv2.warpAffine(stored[..., 3], transform, (width, height), flags=cv2.INTER_LINEAR) > 127
     corners = apply(transform, crops.corners[index])
-    padding = np.full((CROP, CROP), 1, np.uint8)
+    padding = np.full((height, width), 1, np.uint8)
     cv2.fillConvexPoly(padding, np.rint(corners).astype(np.int32), 0)
     if mirror:
         pixels, padding = pixels[:, ::-1], padding[:, ::-1]
-        points = np.stack([CROP - 1 - points[:, 0], points[:, 1]], axis=1)[MIRROR]
+        silhouette = None if silhouette is None else silhouette[:, ::-1]
+        points = np.stack([width - 1 - points[:, 0], points[:, 1]], axis=1)[MIRROR if len(points) else slice(0)]
     pixels = np.where(padding[..., None] > 0, np.uint8(PAD), pixels)
-    return pixels, points.astype(np.float32), padding, np.zeros((CROP, CROP), bool)
+    return _Sample(pixels, padding, np.zeros((height, width), bool), points.astype(np.float32), silhouette)
 
 
 def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
     """Light, colour and sharpness as sources have them, and now and then a neighbour's hidden region."""
-    pixels, points, padding, other = sample
-    image = pixels.astype(np.float32) / 255
+    padding, other = sample.padding, sample.other
+    height, width = padding.shape
+    image = sample.pixels.astype(np.float32) / 255
     if rng.random() < 0.5:
         image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
     if rng.random() < 0.05:
         image[:] = image.mean(axis=2, keepdims=True)
     if rng.random() < 0.15:
-        small = int(CROP / rng.uniform(1.2, 3.0))
-        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (CROP, CROP))
+        coarse = rng.uniform(1.2, 3.0)
+        small = int(width / coarse), int(height / coarse)
+        image = cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height))
     if rng.random() < 0.1:
-        x, y = rng.integers(-20, CROP, 2)
+        x, y = rng.integers(-20, (width, height), 2)
         w, h = rng.integers(20, 70, 2)
         other = other.copy()
         other[max(0, y) : y + h, max(0, x) : x + w] = True
     if rng.random() < 0.04:  # a face in the midst of covered people: nothing around it is to be seen
         other = np.ones_like(other)
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return np.where(padding[..., None] > 0, np.uint8(PAD), pixels), points, padding, other
+    return replace(sample, pixels=np.where(padding[..., None] > 0, np.uint8(PAD), pixels), other=other)
+
+
+def _spread(sample: _Sample, rng: np.random.Generator) -> Floats:
+    """The distance to the outline and to that of somebody of another shape as well; a body keeps its silhouette."""
+    if sample.silhouette is not None:
+        return sample.distance()
+    reshaped = replace(sample, points=_reshaped(sample.points, rng))
+    return np.minimum(sample.distance(), reshaped.distance())
 
 
 def _reshaped(points: Floats, rng: np.random.Generator) -> Floats:
@@ -205,12 +257,11 @@ def _reshaped(points: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray((points - centre) * size @ lean.T + centre, dtype=np.float32)
 
 
-def _stack(samples: list[_Sample], outlines: list[list[Floats]], control: Tensor, own: np.ndarray) -> Batch:
-    """outlines: of each sample, landmarks of the faces whose outlines are hidden."""
-    distances = [
-        np.minimum.reduce([distance_outside(face_polygon(points), (CROP, CROP)) for points in faces])
-        for faces in outlines
-    ]
+def _stack(samples: list[_Sample], distances: list[Floats], control: Tensor, own: np.ndarray) -> Batch:
+    """distances: of each sample's pixels to the outlines that are hidden."""
+    whole = any(s.silhouette is not None for s in samples)
+    hides = [hidden_from_generator(d, bodies.HIDDEN) if whole else hidden_from_generator(d) for d in distances]
+    weights = [blend_weight(d, 1.0, bodies.FULL, bodies.FEATHER) if whole else blend_weight(d) for d in distances]
 
     def planes(images: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(images).astype(np.float32))[:, None]
@@ -219,15 +270,15 @@ def _stack(samples: list[_Sample], outlines: list[list[Floats]], control: Tensor
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
 
     return Batch(
-        real=colours([s[0] for s in samples]) / 127.5 - 1,
-        drawn=colours([draw(s[1]) for s in samples]) / 255,
-        hidden=planes([hidden_from_generator(d) | s[3] for d, s in zip(distances, samples, strict=True)]),
-        padding=planes([s[2] for s in samples]),
-        weight=planes([blend_weight(d) for d in distances]),
+        real=colours([s.pixels for s in samples]) / 127.5 - 1,
+        drawn=colours([s.drawn() for s in samples]) / 255,
+        hidden=planes([h | s.other for h, s in zip(hides, samples, strict=True)]),
+        padding=planes([s.padding for s in samples]),
+        weight=planes(weights),
         control=control,
         own=torch.from_numpy(own),
-        points=np.stack([s[1] for s in samples]),
-        partners=torch.zeros(len(samples), 0, 3, CROP, CROP),
+        points=np.stack([s.points for s in samples]),
+        partners=torch.zeros(len(samples), 0, 3, *samples[0].padding.shape),
     )
 
 

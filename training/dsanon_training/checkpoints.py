@@ -68,7 +68,7 @@ def resume(path: Path, recipe: Recipe, identities: list[str], parts: dict[str, A
     state = load(path)
     if state["identities"] != identities:
         raise RecipeError(f"{path} was trained on other people: name another folder with --out")
-    for key in ("family", "network", "guide", "widths", "embedding"):
+    for key in ("subject", "family", "network", "guide", "widths", "embedding"):
         theirs = state["recipe"].get(key, getattr(Recipe(), key))
         if tuple(theirs) != tuple(getattr(recipe, key)) if key == "widths" else theirs != getattr(recipe, key):
             raise RecipeError(f"{path} was trained with {key} = {theirs}: resume with the same, or name another --out")

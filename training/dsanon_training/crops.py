@@ -1,4 +1,4 @@
-"""Prepared crops: every training face aligned once, kept in memory-mapped shards that any recipe reads.
+"""Prepared crops: every training face or body aligned once, kept in memory-mapped shards that any recipe reads.
 
 A crop is larger than the network's input by ``MARGIN`` on each side, so that augmentation has something to
 shift into. Nothing is decoded or detected twice: the cache is keyed by what went into it, and made a shard at a
@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from dsanon.align import CROP, Floats, anchors, apply, face_transform, scale_of, warp
+from dsanon.align import CROP, Floats, Transform, anchors, apply, face_transform, scale_of, warp
 from dsanon.errors import RecipeError
 from dsanon_training.exclusions import (
     celeba_partition,
@@ -32,11 +32,11 @@ MARGIN = 24
 CANVAS = CROP + 2 * MARGIN
 VERSION = 1  # raise it when the pixels or the selection change
 _SHARD = 4096  # photos a shard: up to 380 MB of pixels
-_LARGEST_ZOOM = 3.0  # sources smaller than a third of the crop are left out
+LARGEST_ZOOM = 3.0  # sources smaller than a third of the crop are left out
 
 
 class Pixels:
-    """(n, 176, 176, 3) uint8 over several memory-mapped files, in their order."""
+    """(n, height, width, channels) uint8 over several memory-mapped files, in their order."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._shards = [np.load(file, mmap_mode="r") for file in files]
@@ -45,6 +45,12 @@ class Pixels:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one."""
+        height, width, channels = next(shard for shard in self._shards if len(shard)).shape[1:]
+        return int(height), int(width), int(channels)
+
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         shard = int(np.searchsorted(self._ends, index, side="right"))
         return np.asarray(self._shards[shard][index - int(self._ends[shard])])
@@ -52,9 +58,10 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
-    """Aligned faces, of the cache in ``folder``.
+    """Aligned faces or bodies, of the cache in ``folder``.
 
-    pixels: (n, 176, 176, 3) uint8, memory-mapped · landmarks: (n, 68, 2) in canvas pixels
+    pixels: (n, 176, 176, 3) uint8 of faces, (n, 176, 112, 4) of bodies, whose last channel is the silhouette (255
+    inside); memory-mapped · landmarks: (n, 68, 2) in canvas pixels, (n, 0, 2) of bodies
     corners: (n, 4, 2), the photo's corners in canvas pixels · labels: ``dataset/subject`` of each
     held_out: (n,) bool, people that may only be looked at
     """
@@ -68,6 +75,17 @@ class Crops:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def bodies(self) -> bool:
+        """Whether a silhouette stands for the landmarks."""
+        return self.pixels.shape[2] > 3
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what a network is shown of a crop."""
+        height, width, _ = self.pixels.shape
+        return height - 2 * MARGIN, width - 2 * MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +122,11 @@ def _photos(data: Path, auditor: bool) -> Iterator[_Photo]:
                 yield _Photo(str(data / "lfw" / file), f"lfw/{name}", False, ())
 
 
-_Face = tuple[npt.NDArray[np.uint8], Floats, Floats]  # pixels, landmarks, corners
+Show = Callable[[int, int], None]  # called with (done, total)
+Crop = tuple[npt.NDArray[np.uint8], Floats, Floats]  # pixels, landmarks, corners
 
 
-def _face(photo: _Photo) -> _Face | None:
+def _face(photo: _Photo) -> Crop | None:
     """The aligned face of a photo's named person: the one nearest to the annotation, or to the centre."""
     from dsanon.detectors.hog import Hog
     from dsanon.images import decode
@@ -135,11 +154,16 @@ def _face(photo: _Photo) -> _Face | None:
         if np.abs(anchors(points) - seen).max() > 0.35 * np.linalg.norm(seen[0] - seen[1]) + 3:
             return None
     transform = face_transform(points)
-    if scale_of(transform) > _LARGEST_ZOOM:
+    if scale_of(transform) > LARGEST_ZOOM:
         return None
     transform[:, 2] += MARGIN
-    corners = apply(transform, [[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]])
-    return warp(pixels, transform, CANVAS), apply(transform, points).astype(np.float32), corners.astype(np.float32)
+    return warp(pixels, transform, CANVAS), apply(transform, points).astype(np.float32), corners_of(pixels, transform)
+
+
+def corners_of(pixels: npt.NDArray[np.uint8], transform: Transform) -> Floats:
+    """(4, 2): the corners of (h, w, 3) pixels, taken through ``transform``."""
+    h, w = pixels.shape[:2]
+    return apply(transform, [[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]]).astype(np.float32)
 
 
 _TOOLS: list[Any] = []  # detectors and landmarks, opened once in each process
@@ -158,9 +182,7 @@ def open_crops(folder: Path) -> Crops:
     )
 
 
-def prepare(
-    data: Path, cache: Path, workers: int, show: Callable[[int, int], None] | None = None, auditor: bool = False
-) -> Path:
+def prepare(data: Path, cache: Path, workers: int, show: Show | None = None, auditor: bool = False) -> Path:
     """The folder in ``cache`` with the crops of ``data`` (which holds celeba/ and lfw/, either may be missing).
 
     Made once, the same for any number of workers. show: called with (done, total) while crops are made.
@@ -171,9 +193,7 @@ def prepare(
     if not photos:
         raise RecipeError(f"{data} has neither celeba/ nor lfw/ with photos to train on")
     stamp = [VERSION, CANVAS, [(p.path[len(str(data)) :], p.label, p.held_out) for p in photos]]
-    folder = cache / f"crops-{hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12]}"
-    if not (folder / "index.json").is_file():
-        _make(photos, folder, workers, show)
+    folder = cached(cache, "crops", stamp, photos, _face, workers, show)
     crops = open_crops(folder)
     training = [label for label, held in zip(crops.labels, crops.held_out, strict=True) if not held]
     shown = frozenset(p.label for p in photos if p.held_out)
@@ -186,43 +206,76 @@ def prepare(
     return folder
 
 
-def _make(photos: list[_Photo], folder: Path, workers: int, show: Callable[[int, int], None] | None) -> None:
-    """A shard for every ``_SHARD`` photos, without those whose face was not found; whole ones are kept after a kill."""
+class Item(Protocol):
+    """What a crop is made of."""
+
+    @property
+    def label(self) -> str:
+        """``dataset/subject``."""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether they may only be looked at."""
+
+
+Thing = TypeVar("Thing", bound=Item)
+
+
+def cached(
+    cache: Path,
+    kind: str,
+    stamp: object,
+    items: Sequence[Thing],
+    crop: Callable[[Thing], Crop | None],
+    workers: int,
+    show: Show | None,
+) -> Path:
+    """The folder of the crops that ``crop`` makes of ``items``; made where the cache has none under this ``stamp``."""
+    folder = cache / f"{kind}-{hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12]}"
+    if not (folder / "index.json").is_file():
+        make(items, crop, folder, workers, show)
+    return folder
+
+
+def make(
+    items: Sequence[Thing], crop: Callable[[Thing], Crop | None], folder: Path, workers: int, show: Show | None = None
+) -> None:
+    """A shard for every ``_SHARD`` items, without those of which no crop came; whole ones are kept after a kill."""
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     names = []
     with ProcessPoolExecutor(workers) as pool:
-        for number, start in enumerate(range(0, len(photos), _SHARD)):
-            piece = photos[start : start + _SHARD]
+        for number, start in enumerate(range(0, len(items), _SHARD)):
+            piece = items[start : start + _SHARD]
             if not (partial / f"points-{number:05d}.npz").is_file():
-                faces = []
-                for done, face in enumerate(pool.map(_face, piece, chunksize=16), start=start + 1):
-                    faces.append(face)
+                crops = []
+                for done, made in enumerate(pool.map(crop, piece, chunksize=16), start=start + 1):
+                    crops.append(made)
                     if show:
-                        show(done, len(photos))
-                _write_shard(partial, number, faces)
+                        show(done, len(items))
+                _write_shard(partial, number, crops)
             names.append(f"pixels-{number:05d}.npy")
     points = [np.load(partial / f"points-{number:05d}.npz") for number in range(len(names))]
-    found = [photo for photo, there in zip(photos, np.concatenate([p["found"] for p in points]), strict=True) if there]
+    found = [item for item, there in zip(items, np.concatenate([p["found"] for p in points]), strict=True) if there]
     if not found:
-        raise RecipeError(f"no face was found in any of {len(photos)} photos: there is nothing to train on")
-    np.save(partial / "landmarks.npy", np.concatenate([p["landmarks"] for p in points]))
-    np.save(partial / "corners.npy", np.concatenate([p["corners"] for p in points]))
-    index = {"labels": [p.label for p in found], "held_out": [p.held_out for p in found], "photos": len(photos)}
+        raise RecipeError(f"no face or body was found in any of {len(items)} photos: there is nothing to train on")
+    for name in ("landmarks", "corners"):
+        np.save(partial / f"{name}.npy", np.concatenate([p[name] for p in points if p["found"].any()]))
+    index = {"labels": [i.label for i in found], "held_out": [i.held_out for i in found], "photos": len(items)}
     (partial / "index.json").write_text(json.dumps(index | {"shards": names}))
     partial.rename(folder)
 
 
-def _write_shard(folder: Path, number: int, faces: Sequence[_Face | None]) -> None:
-    """Pixels, then the points, whose file marks the shard as whole. found: for every photo, whether it has a face."""
-    good = [face for face in faces if face is not None]
-    pixels = np.stack([f[0] for f in good]) if good else np.zeros((0, CANVAS, CANVAS, 3), np.uint8)
+def _write_shard(folder: Path, number: int, crops: Sequence[Crop | None]) -> None:
+    """Pixels, then the points, whose file marks the shard as whole. found: for every item, whether it has a crop."""
+    good = [crop for crop in crops if crop is not None]
+    pixels = np.stack([crop[0] for crop in good]) if good else np.zeros((0, 0, 0, 0), np.uint8)
     np.save(folder / f"pixels-{number:05d}.npy", pixels)
     aside = folder / "points.partial.npz"
     np.savez(
         aside,
-        landmarks=np.stack([f[1] for f in good]) if good else np.zeros((0, 68, 2), np.float32),
-        corners=np.stack([f[2] for f in good]) if good else np.zeros((0, 4, 2), np.float32),
-        found=np.array([face is not None for face in faces]),
+        landmarks=np.stack([crop[1] for crop in good]) if good else np.zeros((0, 0, 2), np.float32),
+        corners=np.stack([crop[2] for crop in good]) if good else np.zeros((0, 4, 2), np.float32),
+        found=np.array([crop is not None for crop in crops]),
     )
     aside.rename(folder / f"points-{number:05d}.npz")

@@ -16,7 +16,7 @@ from dsanon_training.backbones import MobileNetV2Features
 class PixelDiscriminator(nn.Module):
     """Image and landmark image → a map of patch scores and one score of the whole; keeps textures clean."""
 
-    def __init__(self, widths: tuple[int, ...] = (48, 96, 192, 256), size: int = 128) -> None:
+    def __init__(self, size: tuple[int, int] = (128, 128), widths: tuple[int, ...] = (48, 96, 192, 256)) -> None:
         super().__init__()
         inputs, layers = 6, []
         for width in widths:
@@ -24,10 +24,11 @@ class PixelDiscriminator(nn.Module):
             inputs = width
         self.layers = nn.ModuleList(layers)
         self.patch = spectral_norm(nn.Conv2d(inputs, 1, 3, padding=1))
-        self.whole = spectral_norm(nn.Linear(inputs * (size >> len(widths)) ** 2, 1))
+        area = (size[0] >> len(widths)) * (size[1] >> len(widths))
+        self.whole = spectral_norm(nn.Linear(inputs * area, 1))
 
     def forward(self, pixels: Tensor, landmarks: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """pixels (n, 3, s, s) in [-1, 1], landmarks (n, 3, s, s) in [0, 1] → scores, and every layer's features."""
+        """pixels (n, 3, h, w) in [-1, 1], landmarks (n, 3, h, w) in [0, 1] → scores, and every layer's features."""
         x, features = torch.cat([pixels, landmarks], dim=1), []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
@@ -41,7 +42,7 @@ class ProjectedDiscriminator(nn.Module):
     It sees shape and symmetry from the first hundred steps on.
     """
 
-    SIDE = 176  # pixels that the frozen network is shown
+    SIDE = 176  # pixels of height that the frozen network is shown
 
     def __init__(self, backbone: MobileNetV2Features, mixed: int = 64) -> None:
         super().__init__()
@@ -66,8 +67,10 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def look(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The fixed part: pixels (n, 3, s, s) in [-1, 1] → mixed features for ``judge``, and the frozen ones."""
-        shown = F.interpolate(pixels, size=(self.SIDE, self.SIDE), mode="bilinear", align_corners=False)
+        """The fixed part: pixels (n, 3, h, w) in [-1, 1] → mixed features for ``judge``, and the frozen ones."""
+        height, width = pixels.shape[-2:]
+        size = (self.SIDE, self.SIDE * width // height)
+        shown = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
         features = self.backbone(shown)
         mixed: list[Tensor] = []
         for level in reversed(range(len(features))):

@@ -34,13 +34,13 @@ def neighbours(embedder: Embedder, batch: Batch) -> np.ndarray:
 
 @torch.no_grad()
 def composite(generator: AnyGenerator, batch: Batch, control: torch.Tensor) -> torch.Tensor:
-    """The photo with the region painted over, (n, 3, s, s) in [-1, 1]."""
+    """The photo with the region painted over, (n, 3, h, w) in [-1, 1]."""
     painted = generator(batch.drawn, batch.real, batch.hidden, batch.padding, control)
     return torch.lerp(batch.real, painted.float(), batch.weight)
 
 
 def grid(generator: AnyGenerator, batch: Batch, targets: list[int]) -> np.ndarray:
-    """(h, w, 3) uint8, one row a person: the photo, what the generator is shown of it, then a face per target.
+    """(h, w, 3) uint8, one row a person: the photo, what the generator is shown of it, then a face or body per target.
 
     A generator without control vector has one face. ``faces``, the ablation, sees the photo as well.
     """

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dsanon.errors import DsanonError, RecipeError, UsageError
+from dsanon_training.body_crops import prepare_bodies
 from dsanon_training.crops import prepare
 from dsanon_training.engine import cores, default_workers, engine_for
 from dsanon_training.loop import CHECKPOINT, run
@@ -31,7 +32,10 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bo
         raise RecipeError(f"batch = {recipe.batch} cannot be shared by {workers} workers: choose a multiple")
     if (out / CHECKPOINT).exists() and not resume:
         raise RecipeError(f"{out} holds a run: go on with --resume, or name another folder with --out")
-    cache = prepare(data, out.parent, cores(), report.progress, recipe.family == "pnca")
+    if recipe.subject == "body":
+        cache = prepare_bodies(data, out.parent, cores(), report.progress)
+    else:
+        cache = prepare(data, out.parent, cores(), report.progress, recipe.family == "pnca")
     if workers == 1:
         return run(recipe, cache, out, engine_for(recipe, torch.device("cuda" if gpus else "cpu")), report)
     return _on_ray(recipe, cache.absolute(), out.absolute(), workers, bool(gpus))

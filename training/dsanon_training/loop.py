@@ -43,14 +43,15 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
     leads = engine.rank == 0
     crops = open_crops(cache)
     people = People(crops, recipe.min_photos)
+    shown = "bodies" if crops.bodies else "faces"
     if not people.identities or len(people.training) < recipe.batch:
         raise RecipeError(
-            f"{len(people.training)} training faces, {len(people.identities)} people with {recipe.min_photos} photos: "
-            f"a batch of {recipe.batch} needs more; lower batch or min_photos, or give more data"
+            f"{len(people.training)} training {shown}, {len(people.identities)} people with {recipe.min_photos} "
+            f"photos: a batch of {recipe.batch} needs more; lower batch or min_photos, or give more data"
         )
     if leads:
-        faces, known, unseen = len(people.training), len(people.identities), len(people.unseen)
-        report.line(f"{faces} training faces, {known} identities, {unseen} unseen")
+        some, known, unseen = len(people.training), len(people.identities), len(people.unseen)
+        report.line(f"{some} training {shown}, {known} identities, {unseen} unseen")
 
     # exact resume: networks, optimisers, average and step; all that is drawn is a function of seed, step and rank
     family = open_family(recipe, engine, crops, people)
@@ -68,7 +69,7 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
         few = people.unseen if len(people.unseen) else people.training
         count = LOOKED[family.kind]
         looked = plain(crops, few[:: max(1, len(few) // count)][:count]).to(engine.device)
-        shown = [int(i) for i in np.linspace(0, len(people.identities) - 1, 6)]
+        targets = [int(i) for i in np.linspace(0, len(people.identities) - 1, 6)]
 
         batches = stream(crops, people, recipe, start, engine, family.partners)
         began, since, waited = time.perf_counter(), start, 0.0
@@ -101,7 +102,7 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
                 )
                 began, since, waited = time.perf_counter(), done, 0.0
             if folder and (done % recipe.grid_every == 0 or done == recipe.steps):
-                folder.grid(done, look(family.average, looked, shown))
+                folder.grid(done, look(family.average, looked, targets))
             if saves:
                 engine.agree(family.generator)
                 if leads:

@@ -10,14 +10,22 @@ from dsanon_training.batches import People
 from dsanon_training.embedder import Embedder
 from dsanon_training.recipe import Recipe
 
-_TERMS = "trained on CelebA and LFW, which are for research and not for commercial use; so are these weights"
+_TERMS = {
+    "face": "trained on CelebA and LFW, which are for research and not for commercial use; so are these weights",
+    "body": "trained on photos of people (COCO and MOTS folders) whose licences differ and may exclude commercial use, "
+    "and guided by a teacher trained on CUHK03, which is for research; so are these weights",
+}
+_DATA = {
+    "face": "aligned faces, of CelebA's training partition and of LFW's people outside pairs.txt",
+    "body": "bodies with silhouettes, of COCO folders without their validation images and of every fifth frame of MOTS",
+}
 _SEES = "IT SEES THE SOURCE'S FACE and anonymizes nobody: for measuring only"
 
 
 def terms(recipe: Recipe, generator: AnyGenerator | Embedder) -> dict[str, str]:
     """Licence, origin and terms, as ``dsanon models`` and a release's card show them."""
     sees = isinstance(generator, EncoderDecoder) and generator.sees_source
-    said = f"{_SEES}; {_TERMS}" if sees else _TERMS
+    said = f"{_SEES}; {_TERMS[recipe.subject]}" if sees else _TERMS[recipe.subject]
     return {"licence": "research only", "origin": f"trained by dsanon's recipe {recipe.name}", "terms": said}
 
 
@@ -28,10 +36,10 @@ def write_card(path: Path, recipe: Recipe, generator: AnyGenerator, people: Peop
     control = f"{identities} identities in its control vector" if identities else "no control over the identity"
     path.write_text(
         f"# {recipe.name}\n\n{recipe.about}.\n\n"
-        f"- **Network**: `{config.architecture}`, {config.size} × {config.size}, {control}; sha256 `{sha256}`.\n"
+        f"- **Network**: `{config.architecture}`, {config.size} × {config.across}, {control}; sha256 `{sha256}`.\n"
         f"- **Training**: {steps} steps of {recipe.batch}; run.json has recipe, versions and machine.\n"
-        f"- **Data**: {len(people.training)} aligned faces, of CelebA's training partition and of LFW's people outside "
-        "pairs.txt. The file holds hashes of the identities' labels, no names.\n"
+        f"- **Data**: {len(people.training)} {_DATA[recipe.subject]}. The file holds hashes of the identities' labels, "
+        "no names.\n"
         f"- **Terms**: {said['terms']}.\n"
         "- **Figures**: none were measured in training. Audit a release before you publish it; whatever guided the "
         "training may not audit it.\n",

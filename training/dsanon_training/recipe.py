@@ -25,6 +25,7 @@ class Recipe:
 
     name: str = _key("unnamed", "what it is called, and the name of its files")
     about: str = _key("", "what it is for")
+    subject: str = _key("face", "what is painted: face, or body (family ciagan)")
     family: str = _key("ciagan", "ciagan, siamese, pix2pix, cyclegan or pnca: the networks, and what a step does")
     network: str = _key("paper", "family siamese: its generator, paper, reference or faces (which sees the source)")
     guide: str = _key("siamese", "family siamese: who judges the identity, siamese or classifier")
@@ -82,6 +83,7 @@ class Recipe:
 
 FAMILIES = ("ciagan", "siamese", "pix2pix", "cyclegan", "pnca")
 _CHOICES = {
+    "subject": ("face", "body"),
     "family": FAMILIES,
     "network": ("paper", "reference", "faces"),
     "guide": ("siamese", "classifier"),
@@ -164,6 +166,8 @@ def validate(values: dict[str, Any]) -> Recipe:
             raise RecipeError(f"recipe key {key}: {getattr(recipe, key)} must not be below 0")
     if recipe.teacher_full < recipe.teacher_from:
         raise RecipeError(f"teacher_full = {recipe.teacher_full} comes before teacher_from = {recipe.teacher_from}")
+    if recipe.subject == "body" and recipe.family != "ciagan":
+        raise RecipeError(f"recipe key subject: family {recipe.family} paints faces, only ciagan paints bodies")
     if recipe.init and recipe.family != "ciagan":
         raise RecipeError(f"recipe key init: family {recipe.family} takes no file to start from, only ciagan does")
     return recipe

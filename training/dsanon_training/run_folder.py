@@ -89,7 +89,11 @@ def _step(row: str) -> float:
 def _data(crops: Crops, people: People) -> dict[str, Any]:
     index = hashlib.sha256((crops.folder / "index.json").read_bytes())
     index.update((crops.folder / "landmarks.npy").read_bytes())
-    counts = {"faces": len(people.training), "identities": len(people.identities), "unseen": len(people.unseen)}
+    counts = {
+        "bodies" if crops.bodies else "faces": len(people.training),
+        "identities": len(people.identities),
+        "unseen": len(people.unseen),
+    }
     return {"crops": crops.folder.name, "sha256": index.hexdigest(), **counts}
 
 

@@ -1,7 +1,8 @@
-"""The identity teacher: a recogniser that says whose face the generator painted."""
+"""The identity teachers: recognisers that say whose face or body the generator painted."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from torch import Tensor, nn
 
 from dsanon.align import Floats, similarity
 from dsanon_training.backbones import OnnxNetwork, imagenet
+from dsanon_training.batches import Batch
 
 # ArcFace's five points (eyes, nose, mouth corners) on 112 × 112
 _ARCFACE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 _SIDE = 112
+_DETAIL = (48, 64, 88, 112)  # pixels across a face of which it is shown one choice at random
 _TONE, _CONTRAST = (0.2, -0.1, -0.25), 0.35  # of a face in even light, in [-1, 1]
 
 
@@ -55,14 +58,40 @@ def _toned(face: Tensor) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """MobileFaceNet, frozen, with one prototype per training identity."""
+    """A frozen recogniser with one prototype per training identity."""
 
     prototypes: Tensor
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, length: int) -> None:
         super().__init__()
+        self.register_buffer("prototypes", torch.zeros(0, length))
+
+    @abstractmethod
+    def look(self, pixels: Tensor, batch: Batch, jitter: np.random.Generator | None = None) -> Tensor:
+        """Unit embeddings (n, length) of pixels (n, 3, h, w) in [-1, 1], aligned as ``batch`` says.
+
+        jitter: shows it another view each time, because a teacher that always sees the very same pixels is cheated.
+        """
+
+    def set_prototypes(self, embeddings: Tensor, identity: Tensor, identities: int) -> None:
+        """The mean embedding of each identity's photos, unit length; identity (n,) is -1 for nobody's."""
+        sums, identity = embeddings.new_zeros(identities, embeddings.shape[1]), identity.to(embeddings.device)
+        known = identity >= 0
+        sums.index_add_(0, identity[known], embeddings[known])
+        self.prototypes = F.normalize(sums, dim=1)
+
+
+class FaceTeacher(Teacher):
+    """MobileFaceNet."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__(128)
         self.network = OnnxNetwork(weights)
-        self.register_buffer("prototypes", torch.zeros(0, 128))
+
+    def look(self, pixels: Tensor, batch: Batch, jitter: np.random.Generator | None = None) -> Tensor:
+        """See :meth:`Teacher.look`."""
+        theta = torch.from_numpy(arcface_theta(batch.points, pixels.shape[-1], jitter)).to(pixels.device)
+        return self.embed(pixels, theta, _SIDE if jitter is None else int(jitter.choice(_DETAIL)))
 
     def embed(self, pixels: Tensor, theta: Tensor, detail: int = _SIDE) -> Tensor:
         """Unit embeddings (n, 128) of (n, 3, s, s) in [-1, 1] after the alignment ``theta`` (n, 2, 3).
@@ -75,10 +104,3 @@ class Teacher(nn.Module):
         if detail < _SIDE:
             face = F.interpolate(F.adaptive_avg_pool2d(face, detail), size=(_SIDE, _SIDE), mode="bilinear")
         return F.normalize(self.network(imagenet(face)).float(), dim=1)
-
-    def set_prototypes(self, embeddings: Tensor, identity: Tensor, identities: int) -> None:
-        """The mean embedding of each identity's photos, unit length; identity (n,) is -1 for nobody's."""
-        sums, identity = embeddings.new_zeros(identities, embeddings.shape[1]), identity.to(embeddings.device)
-        known = identity >= 0
-        sums.index_add_(0, identity[known], embeddings[known])
-        self.prototypes = F.normalize(sums, dim=1)

@@ -1,4 +1,4 @@
-"""The face generator that ships: conditional inpainting, two critics, and a recogniser as teacher."""
+"""The generators that ship, of faces and of bodies: conditional inpainting, two critics, a recogniser as teacher."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from dsanon_training.discriminators import PixelDiscriminator, ProjectedDiscrimi
 from dsanon_training.engine import Descent, Engine
 from dsanon_training.families import composite, forward_of, pair
 from dsanon_training.recipe import Recipe
-from dsanon_training.teacher import Teacher, arcface_theta
-
-DETAIL = (48, 64, 88, 112)  # pixels across a face of which the teacher is shown one choice at random
+from dsanon_training.teacher import FaceTeacher, Teacher
 
 
 def teacher_share(recipe: Recipe, step: int) -> float:
@@ -37,10 +35,12 @@ class Ciagan:
 
     def __init__(self, recipe: Recipe, engine: Engine, crops: Crops, people: People) -> None:
         self.recipe, self.engine = recipe, engine
-        config = GeneratorConfig(len(people.identities), recipe.widths, recipe.embedding)
+        kind = {"face": "ciagan", "body": "ciagan-body"}[recipe.subject]
+        height, width = crops.size
+        config = GeneratorConfig(len(people.identities), recipe.widths, recipe.embedding, height, kind, width)
         self.generator, self.average = pair(config, engine)
         self.paint = forward_of(self.generator, recipe)
-        self.pixel = engine.place(PixelDiscriminator(size=config.size))
+        self.pixel = engine.place(PixelDiscriminator(crops.size))
         self.projected = engine.place(ProjectedDiscriminator(MobileNetV2Features(store.path("mobilenet_v2"))))
         self.critics = (self.pixel, self.projected)
         self.networks = {"pixel": self.pixel, "projected": self.projected}
@@ -49,7 +49,7 @@ class Ciagan:
         self.descents = {"optimise_g": self.descend_g, "optimise_d": self.descend_d}
         self.teacher: Teacher | None = None
         if recipe.identity or recipe.away:
-            self.teacher = engine.place(Teacher(store.path("mobilefacenet")))
+            self.teacher = engine.place(_teacher(recipe))
             _prototypes(self.teacher, engine, crops, people)
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -92,23 +92,26 @@ class Ciagan:
         return {name: value.detach() for name, value in terms.items()}
 
     def _identity(self, teacher: Teacher, share: float, batch: Batch, fake: Tensor, step: int) -> dict[str, Tensor]:
-        """The teacher's two losses over several augmented views of each face."""
-        r, side = self.recipe, fake.shape[-1]
+        """The teacher's two losses over several augmented views of each face or body."""
+        r = self.recipe
         rng = np.random.default_rng([r.seed, step, 7, *([self.engine.rank] if self.engine.rank else [])])
-
-        def theta(jitter: np.random.Generator | None = None) -> Tensor:
-            return torch.from_numpy(arcface_theta(batch.points, side, jitter)).to(fake.device)
-
-        views = [theta(rng) for _ in range(r.views)]
-        faces = [teacher.embed(fake, view, int(rng.choice(DETAIL))) for view in views]
+        views = [teacher.look(fake, batch, rng) for _ in range(r.views)]
         with torch.no_grad():
-            source = teacher.embed(batch.real, theta())
-        named = [losses.identity_cross_entropy(e, teacher.prototypes, batch.control) for e in faces]
-        moved = [losses.away_from_source(e, source, ~batch.own, r.away_margin) for e in faces]
+            source = teacher.look(batch.real, batch)
+        named = [losses.identity_cross_entropy(e, teacher.prototypes, batch.control) for e in views]
+        moved = [losses.away_from_source(e, source, ~batch.own, r.away_margin) for e in views]
         return {
             "identity": share * r.identity * torch.stack(named).mean(),
             "away": share * r.away * torch.stack(moved).mean(),
         }
+
+
+def _teacher(recipe: Recipe) -> Teacher:
+    if recipe.subject == "face":
+        return FaceTeacher(store.path("mobilefacenet"))
+    from dsanon_training.person_teacher import NAME, PersonTeacher
+
+    return PersonTeacher(store.path(NAME))
 
 
 def _prototypes(teacher: Teacher, engine: Engine, crops: Crops, people: People) -> None:
@@ -118,7 +121,6 @@ def _prototypes(teacher: Teacher, engine: Engine, crops: Crops, people: People) 
     with torch.no_grad():
         for start in range(0, len(known), 64):
             piece = known[start : start + 64]
-            batch = plain(crops, piece)
-            theta = torch.from_numpy(arcface_theta(batch.points, batch.real.shape[-1])).to(engine.device)
-            parts.append(teacher.embed(batch.real.to(engine.device), theta))
+            batch = plain(crops, piece).to(engine.device)
+            parts.append(teacher.look(batch.real, batch))
     teacher.set_prototypes(torch.cat(parts), torch.from_numpy(people.identity[known]), len(people.identities))

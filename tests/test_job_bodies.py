@@ -1,0 +1,191 @@
+"""Bodies through the whole job, painted by a tiny generator of random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from dsanon_training.checkpoints import export
+from PIL import Image
+
+from dsanon.models import painters, store
+from dsanon.models.architectures import build
+from dsanon.models.generator import GeneratorConfig
+from dsanon.sources.silhouettes import from_mask
+from runs import Done, anonymize, dsanon, likeness
+
+H, W, FRAMES = 120, 160, 3
+PEOPLE = (2003, 2004)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSANON_MODELS", str(tmp_path / "models"))
+
+
+def generator(folder: Path, architecture: str = "ciagan-body") -> str:
+    """Register one of six identities; the digest of its file."""
+    torch.manual_seed(0)
+    across = 64 if architecture == "ciagan-body" else 128
+    made = build(GeneratorConfig(6, (8, 8, 8, 8, 8), 16, architecture=architecture, across=across))
+    said = {"kind": "generator", "recipe": architecture, "steps": 0, "identities": [f"{n:016d}" for n in range(6)]}
+    digest = export(folder / "body.safetensors", made.state_dict(), said | {"config": made.config.as_dict()})
+    store.add("ciagan-body", folder / "body.safetensors")
+    return digest
+
+
+def instances(number: int) -> np.ndarray:
+    """Two people who touch each other, and a group to ignore."""
+    found = np.zeros((H, W), np.uint16)
+    cv2.ellipse(found, (45 + 3 * number, 62), (14, 44), 0, 0, 360, PEOPLE[0], -1)
+    cv2.ellipse(found, (75, 60), (16, 40), 0, 0, 360, PEOPLE[1], -1)
+    found[30:70, 130:155] = 10000
+    return found
+
+
+def mots(root: Path, inside: int = 1) -> Path:
+    """A sequence of noise; ``inside`` seeds that of the people, without changing anything around them."""
+    lines = []
+    for number in range(1, FRAMES + 1):
+        found = instances(number)
+        for instance in np.unique(found[found > 0]).tolist():
+            rle = from_mask(found == instance)
+            assert rle is not None
+            lines.append(f"{number} {instance} {instance // 1000} {H} {W} {rle.counts.decode()}\n")
+        pixels, people = (
+            np.random.default_rng((seed, number)).integers(0, 256, (H, W, 3), np.uint8) for seed in (0, inside)
+        )
+        for folder, array in (("images", np.where(found[..., None] > 0, people, pixels)), ("instances", found)):
+            (root / "train" / folder / "0001").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(root / "train" / folder / "0001" / f"{number:06d}.png")
+    (root / "train" / "instances_txt").mkdir()
+    (root / "train" / "instances_txt" / "0001.txt").write_text("".join(lines))
+    return root
+
+
+def rows(release: Path) -> list[dict[str, Any]]:
+    return list(pq.read_table(release / "manifest.parquet").to_pylist())
+
+
+def run(source: Path, release: Path, *options: object) -> Done:
+    return anonymize(source, release, "--detectors", "hog", *options, dataset="mots")
+
+
+def images(folder: Path) -> dict[str, np.ndarray]:
+    return {p.name: np.asarray(Image.open(p)) for p in sorted((folder / "train" / "images" / "0001").glob("*.png"))}
+
+
+def test_bodies_of_a_sequence_are_painted_within_their_masks_alone(tmp_path: Path) -> None:
+    digest = generator(tmp_path)
+    sources = [mots(tmp_path / name, seed) for name, seed in (("a", 1), ("b", 2))]
+    for source in sources:
+        done = run(source, tmp_path / f"{source.name}-out", "--key", tmp_path / "key")
+        assert done.code == 0, done.error
+        assert not done.error
+    found = rows(tmp_path / "a-out")
+    people = [row for row in found if row["status"] == "anonymized"]
+    assert len(people) == 2 * FRAMES
+    assert {(row["kind"], row["method"], row["model"]) for row in people} == {("body", "ciagan", digest[:16])}
+    assert len({row["subject"] for row in people}) == 2
+    groups = [row for row in found if row["status"] == "fallback"]
+    assert [(row["kind"], row["method"], row["reason"]) for row in groups] == [
+        ("body", "mask", "no silhouette of one person is known here")
+    ] * FRAMES
+    before, after, other = images(sources[0]), images(tmp_path / "a-out/data"), images(tmp_path / "b-out/data")
+    assert list(before) == list(after) == list(other)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
+    for number, (name, pixels) in enumerate(after.items(), start=1):
+        mask = instances(number) > 0
+        # what the people looked like is nowhere in the release: other people, the same pictures
+        assert np.array_equal(pixels, other[name])
+        outside = cv2.dilate(mask.astype(np.uint8), kernel) == 0
+        assert outside.sum() > 5000
+        assert np.array_equal(pixels[outside], before[name][outside])
+        same = (pixels == before[name]).all(axis=-1)
+        assert same[mask].mean() < 0.001
+        assert (pixels[40:60, 135:150] == 127).all()
+        painted = pixels[np.isin(instances(number), PEOPLE)]
+        assert (painted != 127).any(axis=-1).mean() > 0.9
+    for part in ("instances_txt/0001.txt", "instances/0001/000002.png"):
+        theirs, ours = (folder / "train" / part for folder in (sources[0], tmp_path / "a-out/data"))
+        if part.endswith(".txt"):
+            assert ours.read_text() == theirs.read_text()
+        else:
+            assert np.array_equal(np.array(Image.open(ours)), np.array(Image.open(theirs)))
+    private = dsanon("lookup", tmp_path / "a-out", "--key", tmp_path / "key", "--json").json()
+    became = {(row["source_subject"], tuple(row["control_ids"])) for row in private if row["control_ids"]}
+    assert len(became) == len({ids for _, ids in became}) == 2  # one fake identity each, in every frame
+    assert "A body is painted where the silhouette" in (tmp_path / "a-out" / "CARD.md").read_text()
+
+
+def test_without_a_generator_of_bodies_they_are_covered_and_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painters, "is_here", lambda model: model != "ciagan-body")
+    source = mots(tmp_path / "source")
+    done = run(source, tmp_path / "out")
+    assert done.code == 0
+    assert "every body was covered with grey: train them with `dsanon train ciagan-body" in done.error
+    assert {(row["status"], row["reason"]) for row in rows(tmp_path / "out")} == {
+        ("fallback", "no body generator is here")
+    }
+    for number, pixels in enumerate(images(tmp_path / "out/data").values(), start=1):
+        assert (pixels[instances(number) > 0] == 127).all()
+    assert "every body is covered with a flat grey" in (tmp_path / "out" / "CARD.md").read_text()
+
+
+def test_a_generator_of_faces_does_not_paint_bodies(tmp_path: Path) -> None:
+    generator(tmp_path, "ciagan")
+    done = run(mots(tmp_path / "source"), tmp_path / "out")
+    assert done.code == 2
+    assert "holds a generator of the kind ciagan, expected ciagan-body" in done.error
+    assert not (tmp_path / "out").exists()
+
+
+def coco(root: Path, picture: np.ndarray) -> Path:
+    """One photo: somebody with a polygon, and somebody of whom only a box is known."""
+    height, width = picture.shape[:2]
+    (root / "val2017").mkdir(parents=True)
+    Image.fromarray(picture).save(root / "val2017" / "000000000001.png")
+    outline = [120, height - 1, 140, 220, 180, 190, 170, 60, 225, 10, 280, 60, 275, 190, 330, 220, 350, height - 1]
+    people = [
+        {"id": 1, "bbox": [120, 10, 230, height - 11], "segmentation": [outline]},
+        {"id": 2, "bbox": [400, 100, 60, 200]},
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "000000000001.png", "width": width, "height": height}],
+        "annotations": [{**p, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 1.0} for p in people],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
+    return root
+
+
+def test_both_paints_the_body_and_then_the_face_with_identities_of_their_own(
+    tmp_path: Path, portrait: np.ndarray
+) -> None:
+    digest = generator(tmp_path)
+    source, release = coco(tmp_path / "source", portrait), tmp_path / "out"
+    done = anonymize(source, release, "--regions", "both", "--detectors", "hog", dataset="coco")
+    assert done.code == 0, done.error
+    found = {(row["kind"], row["status"]): row for row in rows(release)}
+    assert found["body", "anonymized"]["model"] == digest[:16]
+    assert found["face", "anonymized"]["model"] == store.sha256(store.path("ciagan-face"))[:16]
+    assert found["body", "fallback"]["reason"] == "no silhouette of one person is known here"
+    private = {(row["region"]): row for row in dsanon("lookup", release, "--json").json()}
+    ids = {kind: private[found[kind, "anonymized"]["region"]]["control_ids"] for kind in ("body", "face")}
+    assert all(ids.values())
+    assert max(ids["body"]) < 6
+    picture = release / "data" / found["face", "anonymized"]["file"]
+    assert likeness(portrait, picture) < 0.9
+    after = np.asarray(Image.open(picture))
+    assert not (after[250:310, 180:300] == portrait[250:310, 180:300]).all(axis=-1).mean() > 0.02
+    assert (after[150:250, 410:450] == 127).all()
+    assert np.array_equal(after[:80, :100], portrait[:80, :100])
