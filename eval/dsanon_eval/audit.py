@@ -221,7 +221,8 @@ def everything(case: Case) -> tuple[Suite, list[str]]:
     fast, notes = usable(FAST_DETECTORS)
     _, people, labelled = case.people()
     named = {person for person, known in zip(people, labelled, strict=True) if known}
-    attackers, without = disjoint.attackers(named, _generator(case))
+    generator = _generator(case)
+    attackers, without = disjoint.attackers(named, [generator] if generator else [])
     features, without_features = usable((FEATURES,))
     suite = Suite(tuple(fast), tuple(attackers), features=bool(features), landmarks=True)
     return suite, notes + without + without_features + usable((inception.NAME,))[1]

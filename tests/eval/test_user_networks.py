@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ import torch
 from dsanon_eval.attacks import disjoint
 from dsanon_eval.networks.inception import InceptionFeatures
 from dsanon_eval.networks.recognisers import open_recogniser
+from dsanon_eval.reproduce import figures
+from dsanon_eval.reproduce.bench import Bench
+from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.faces import mtcnn_chip
-from dsanon_eval.seeing.observation import Instruments, Suite, usable
+from dsanon_eval.seeing.observation import Instruments, Observation, Suite, usable
 from dsanon_training.embedder import Embedder, EmbedderConfig
 from faces import drawn_landmarks
 from network_weights import neutral, write
@@ -131,9 +135,9 @@ def test_the_auditor_is_registered_and_embeds(models: Path, portrait: np.ndarray
 
 def test_it_is_not_asked_for_whom_it_knows(models: Path) -> None:
     store.add("pnca", auditor(models / "a.safetensors", ["lfw/Ann", "celeba/7430"]))
-    assert "pnca" in disjoint.attackers({"Bob", "7450"}, None)[0]
+    assert "pnca" in disjoint.attackers({"Bob", "7450"}, [])[0]
     for known in ("Ann", "7430"):
-        here, notes = disjoint.attackers({"Bob", known}, None)
+        here, notes = disjoint.attackers({"Bob", known}, [])
         assert "pnca" not in here
         assert "pnca did not measure: it learned from 1 of the people measured" in notes
         assert "dlib_resnet" in here
@@ -150,7 +154,7 @@ def test_nor_where_it_knows_the_generators_people(models: Path) -> None:
     }
     save_file({"w": torch.zeros(1)}, models / "g.safetensors", {"dsanon": json.dumps(said)})
     store.add("pnca", auditor(models / "a.safetensors", ["lfw/Ann"]))
-    here, notes = disjoint.attackers({"Bob"}, models / "g.safetensors")
+    here, notes = disjoint.attackers({"Bob"}, [models / "g.safetensors"])
     assert "pnca" not in here
     assert "pnca did not measure: it learned from 1 of the generator's identities" in notes
 
@@ -163,3 +167,30 @@ def test_an_auditor_that_does_not_say_whom_it_knows_is_refused(said: dict | None
     with pytest.raises(WeightsError, match="does not say whom it learned from"):
         store.add("pnca", models / "a.safetensors")
     assert not (models / "models").exists()
+
+
+def test_a_reproduction_asks_it_only_for_people_whom_it_does_not_know(models: Path) -> None:
+    store.add("pnca", auditor(models / "a.safetensors", ["celeba/7430"]))
+    for person, asked in (("celeba/7450", True), ("celeba/7430", False)):
+        bench = Bench(Cache(None))
+        assert "pnca" not in bench.recognisers
+        bench.admit([SimpleNamespace(person=person)], [])
+        assert ("pnca" in bench.recognisers) == asked
+        assert bench.everything.recognisers == bench.recognition.recognisers == tuple(bench.recognisers)
+        assert any("pnca did not measure" in note for note in bench.notes) != asked
+        assert len(bench.notes) == len(set(bench.notes))
+
+
+def test_a_reproductions_fid_is_of_inceptions_features() -> None:
+    rng, none = np.random.default_rng(0), np.zeros((0, 0), np.float32)
+    region = Region("face", (0, 0, 9, 9), landmarks=(0.0,) * 136, transform=(1.0,) * 6)
+    faces = [SimpleNamespace(person=f"celeba/{i // 2}", region=region) for i in range(40)]
+
+    def seen(fid: bool) -> list[Observation]:
+        rows = rng.normal(size=(40, 1, 12)).astype(np.float32)
+        return [Observation({}, {}, none, r[:, :4], none, face_fid=r[:, 4:] if fid else none) for r in rows]
+
+    for fid in (True, False):
+        names = {m.name: m.model for m in figures.looks(faces, {"original": seen(fid), "blur9": seen(fid)})}
+        assert names["fd_mobilenetv2_face"] == "mobilenet_v2"
+        assert names.get("fid_face") == ("inception_fid" if fid else None)

@@ -52,11 +52,11 @@ def refuse_trained_on(weights: Path, people: Iterable[str]) -> None:
         )
 
 
-def attackers(labels: Iterable[str], generator: Path | None) -> tuple[list[str], list[str]]:
+def attackers(labels: Iterable[str], generators: Iterable[Path]) -> tuple[list[str], list[str]]:
     """The recognisers that may be asked for people of these source labels, and a note on each other one.
 
-    generator: the file of the one that painted, None where none did. An auditor of ``dsanon train`` is left out where
-    it learned from any of the people, under whatever dataset's name, or from an identity of the generator.
+    generators: files of those that painted. An auditor of ``dsanon train`` is left out where it learned from any of the
+    people, under whatever dataset's name, or from an identity of a generator.
     Raises WeightsError.
     """
     here, notes = usable((*RECOGNISERS, *AUDITORS))
@@ -64,7 +64,7 @@ def attackers(labels: Iterable[str], generator: Path | None) -> tuple[list[str],
         learned = pnca.learned()
         named = {f"{dataset}/{label}": label for label in labels for dataset in _NAMED}
         known = {label for name, label in named.items() if hashlib.sha256(name.encode()).hexdigest()[:16] in learned}
-        shared = learned.intersection(read_card(generator).identities) if generator else set()
+        shared = learned.intersection(hashed for file in generators for hashed in read_card(file).identities)
         if known or shared:
             here.remove(pnca.NAME)
             whom = f"{len(known)} of the people measured" if known else f"{len(shared)} of the generator's identities"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache as once
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from dsanon.models import store
 from dsanon.plan import Control
 from dsanon.render import Treatment
 from dsanon.sample import Pixels, Sample
+from dsanon_eval.attacks.disjoint import attackers
 from dsanon_eval.networks import recognisers
 from dsanon_eval.reproduce.shown import painted
 from dsanon_eval.seeing.cache import Cache
@@ -56,6 +57,16 @@ class Bench:
         self.cache, self.workers = cache, workers
         self.everything = Suite(tuple(detectors), tuple(self.recognisers), features=bool(features), landmarks=True)
         self.recognition = Suite((), tuple(self.recognisers))
+
+    def admit(self, faces: Iterable[KnownFace], generators: Iterable[Path]) -> None:
+        """Take in the recognisers that may be asked for these people only because they never learned from them.
+
+        generators: files of those that will paint. Raises WeightsError.
+        """
+        self.recognisers, notes = attackers({face.person.partition("/")[2] for face in faces}, generators)
+        self.notes += [note for note in notes if note not in self.notes]
+        self.everything = replace(self.everything, recognisers=tuple(self.recognisers))
+        self.recognition = replace(self.recognition, recognisers=tuple(self.recognisers))
 
     def find(self, dataset: str, root: Path, samples: Sequence[Sample]) -> list[KnownFace]:
         """See :func:`dsanon_eval.seeing.known_faces.find`."""

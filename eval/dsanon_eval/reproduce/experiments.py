@@ -122,6 +122,7 @@ def _methods() -> list[Row]:
 def _people(title: str, setting: Setting, wanted: list[Row], stated: paper.Paper) -> Result:
     """Detection, recognition and realism of CelebA's test people in every row."""
     faces = held_out_people(setting)
+    setting.bench.admit(faces, weights_of(wanted).values())
     seen = _seen(setting.bench, wanted, faces)
     measured = figures.looks(faces, seen) + figures.recalls(setting.bench.recognisers, faces, seen)
     tables = [Table(section, wanted, stated, measured) for section in (DETECTION, RECOGNITION, DISTANCE)]

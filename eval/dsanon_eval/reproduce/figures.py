@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from dsanon_eval.attacks import landmarks as landmark_attack
 from dsanon_eval.attacks import lfw_protocol, reidentification
 from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.networks import recognisers
+from dsanon_eval.networks import inception, recognisers
 from dsanon_eval.reproduce.bench import ORIGINAL, embeddings
 from dsanon_eval.seeing.faces import place
 from dsanon_eval.seeing.known_faces import KnownFace
-from dsanon_eval.seeing.observation import Observation
+from dsanon_eval.seeing.observation import FEATURES, Observation
 from dsanon_eval.utility import detection, frechet
 
 Seen = Mapping[str, Sequence[Observation]]  # a row's name → what was seen of every face; the original's among them
@@ -36,11 +37,12 @@ def looks(faces: Sequence[KnownFace], seen: Seen) -> list[Measurement]:
         for row, again in found.items():
             out += detection.measure(detector, row, before, again, who) if row != ORIGINAL else []
     aligned = [i for i, face in enumerate(faces) if face.region.transform]
-    if aligned and original[0].face_features.size:
-        people = [who[i] for i in aligned]
-        features = {row: np.concatenate([rows[i].face_features for i in aligned]) for row, rows in seen.items()}
-        for row, made in features.items():
-            out += frechet.measure("face", row, features[ORIGINAL], made, people)
+    people = [who[i] for i in aligned]
+    for network, of_faces in ((FEATURES, attrgetter("face_features")), (inception.NAME, attrgetter("face_fid"))):
+        if aligned and of_faces(original[0]).size:
+            features = {row: np.concatenate([of_faces(rows[i]) for i in aligned]) for row, rows in seen.items()}
+            for row, made in features.items():
+                out += frechet.measure("face", row, features[ORIGINAL], made, people, network)
     return out
 
 
