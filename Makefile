@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check bench faults fuzz setup clean
 
 setup: .venv/.ready
 
@@ -27,6 +27,20 @@ check: setup
 
 test: check
 	$(BIN)/pytest
+
+# speed, stage by stage and against others; needs LFW, and a machine that does nothing else
+DATA ?= ../shared/data
+bench: setup
+	$(BIN)/python tests/bench/speed.py --data $(DATA) --out speed.json
+
+# long runs, not part of the tests: TIMES faults of each kind, MINUTES for each parser (docs/reliability.md)
+TIMES ?= 50
+faults: setup
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults --times $(TIMES) --json ../faults.json
+
+MINUTES ?= 30
+fuzz: setup
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --minutes $(MINUTES) --json ../fuzz.json
 
 clean:
 	rm -rf .venv dsanon-demo .mypy_cache .ruff_cache .pytest_cache

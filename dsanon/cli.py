@@ -77,6 +77,7 @@ def anonymize(
     from dsanon.job import check_source, default_workers
     from dsanon.layout import ReleasePaths
     from dsanon.plan import read_cameras, read_kept
+    from dsanon.progress import FirstLines
 
     if workers < -1:
         raise UsageError(f"--workers {workers}: expected 0 (inline) or more")
@@ -102,7 +103,7 @@ def anonymize(
     )
     paths = ReleasePaths.of(source, release, private, key)
     count = default_workers() if workers == -1 else workers
-    with redirect_stdout(sys.stderr):  # Ray reports a dead worker on standard output
+    with redirect_stdout(FirstLines()):  # Ray reports a dead worker on standard output
         outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
     if as_json:
         print(json.dumps(outcome.as_dict()))
@@ -208,6 +209,22 @@ def review(
 
 
 @app.command()
+def compare(
+    source: Annotated[Path, typer.Argument(help="The dataset that the release was made from.")],
+    release: Release,
+    private: Private = None,
+    samples: Annotated[int, typer.Option(help="Pictures on a contact sheet.")] = 12,
+    sequence: Annotated[str | None, typer.Option(help="Only this one, by its name in the release.")] = None,
+) -> None:
+    """Show source and release side by side: a sheet or a clip in the private side. Never publish it."""
+    from dsanon_eval.review.compare import compare as run
+
+    done = run(release, source, private, samples, sequence)
+    for file in done.files:
+        print(f"open     {file} (it shows source faces: never publish it)")
+
+
+@app.command()
 def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("dsanon-demo")) -> None:
     """Anonymize an example that ships, with several faces and a short sequence, and audit the release."""
     from dsanon_eval.audit import audit as attack
@@ -240,6 +257,29 @@ def train(
     from dsanon_training.report import Report
 
     print(run(load_recipe(recipe, settings), data, out, workers, resume, Report()))
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[str, typer.Argument(help="table1, table2, table3, landmarks or swap.")],
+    data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, or one of the two itself.")],
+    out: Annotated[Path, typer.Option(help="Where the tables go, and what was seen of the faces is remembered.")],
+    limit: Annotated[
+        int | None, typer.Option(help="Only N people of CelebA, or N pairs of each kind in each of LFW's folds.")
+    ] = None,
+    faces: Annotated[int, typer.Option(help="For swap: faces to paint.")] = 5000,
+    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one [default: all cores].")] = -1,
+    as_json: Json = False,
+) -> None:
+    """Run one of the paper's experiments, with its figures beside ours."""
+    from dsanon_eval.reproduce.command import reproduce as run
+
+    from dsanon.job import default_workers
+
+    if workers < -1:
+        raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
+    done = run(experiment, data, out, limit, faces, default_workers() if workers == -1 else workers)
+    print(json.dumps(done.report) if as_json else f"{done.page}\nwritten to {done.file}")
 
 
 @app.command()

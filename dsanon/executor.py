@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from dsanon.errors import DsanonError, UsageError
+from dsanon.lock import share
 from dsanon.sample import Sample
 from dsanon.shards import Shard
 from dsanon.worker import DIED, Setup, Worker
@@ -60,7 +61,9 @@ class Remote:
     def call(self, method: str, shard: Shard, *further: Any) -> dict[str, int]:
         """The worker is made for its first call, so that what goes wrong then arrives as well."""
         try:
-            self._worker = self._worker or self._kind(self._setup)
+            if self._worker is None:
+                share(self._setup.staging)
+                self._worker = self._kind(self._setup)
             counts: dict[str, int] = getattr(self._worker, method)(shard, *further)
             return counts
         except DsanonError:

@@ -30,6 +30,7 @@ from dsanon.progress import Progress
 from dsanon.release import ReleasePaths, open_release, publish, release_json
 from dsanon.revision import as_entries, decided, take_over
 from dsanon.sample import Sample
+from dsanon.seals import discard_damaged, require
 from dsanon.shards import Shard, make_shards
 from dsanon.sources import Source, open_source
 from dsanon.worker import Setup, subject_key
@@ -102,6 +103,8 @@ def anonymize(
         names = Names(names_key)
         setup = Setup(config, paths.data, paths.staging, names_key, generator, decisions)
         shards, known = everything, None
+        if opened.resumed:
+            discard_damaged(everything, paths.staging, paths.data)
         if review:
             shards, known = take_over(paths, source, names, everything, entries, decisions, opened)
         executor: Executor | None = None
@@ -210,6 +213,7 @@ def _plan(
     wanted: list[list[tuple[str, str]]] = []
     for shard in shards:
         keys = []
+        require(shard.regions(staging))
         for sample, found in zip(shard.samples, read_found(shard.regions(staging)), strict=True):
             scope = scope_of(config.scope, sample, cameras)
             for number, region in enumerate(found.regions):
@@ -242,7 +246,9 @@ def _finish(
     fingerprint: str,
 ) -> tuple[Counts, list[str]]:
     """Annotations, manifests, card; every sample accounted for; then the release gets its name."""
-    done = [json.loads(shard.done(paths.staging).read_text()) for shard in shards]
+    for shard in shards:
+        require(shard.manifest(paths.staging), shard.map(paths.staging), shard.done(paths.staging))
+    done = [json.loads(shard.done(paths.staging).read_bytes()) for shard in shards]
     released_ids = {sample for shard in done for sample in shard["released"]}
     released = [sample for sample in samples if sample.id in released_ids]
     counts = merge([s.manifest(paths.staging) for s in shards], paths.partial / "manifest.parquet")

@@ -115,6 +115,11 @@ class ReleasePaths:
         """What an audit remembers between two runs: embeddings of real faces, so it goes with the key."""
         return self.private / "audit"
 
+    @property
+    def compare(self) -> Path:
+        """Source and release side by side: it shows source faces, so it goes with the key."""
+        return self.private / "compare"
+
 
 def _inside(path: Path, folder: Path) -> bool:
     return path == folder or folder in path.parents

@@ -6,13 +6,13 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from dsanon.durable import PRIVATE, read_json, write_json
+from dsanon.durable import PRIVATE, read_object, write_json
 from dsanon.errors import ReleaseError
 
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -28,7 +28,7 @@ def owned(private: Path) -> Iterator[None]:
     """
     note = private / "owner.json"
     with locked(private, note) as supported:
-        holder = read_json(note)
+        holder = read_object(note, pid=int, host=str, started=str)
         if holder and (holder["host"] != socket.gethostname() or (not supported and _alive(holder["pid"]))):
             raise _running(private, note)
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -63,8 +63,44 @@ def locked(folder: Path, note: Path | None = None) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def share(folder: Path) -> int | None:
+    """Note for :func:`wait_for` that this process works in ``folder``, until it ends; the descriptor that does it.
+
+    A worker outlives its killed driver by seconds. None where the file system has no locks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def wait_for(folder: Path, seconds: float = 60) -> None:
+    """Wait until no process that called :func:`share` works in ``folder``. Raises ReleaseError after ``seconds``."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + seconds
+    try:
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ReleaseError(
+                        f"{folder} is in use by workers of an interrupted run that do not end: end them and try again"
+                    ) from None
+                time.sleep(0.05)
+            except OSError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise
+                return None
+    finally:
+        os.close(descriptor)
+
+
 def _running(folder: Path, note: Path | None) -> ReleaseError:
-    holder: dict[str, Any] | None = read_json(note) if note else None
+    holder = read_object(note, pid=int, host=str, started=str) if note else None
     if not holder:
         return ReleaseError(f"{folder} is in use by another run: wait for its end")
     return ReleaseError(
@@ -78,6 +114,6 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except (PermissionError, OverflowError):
         return True
     return True

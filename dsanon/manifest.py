@@ -154,7 +154,8 @@ def read_rows(path: Path) -> pa.Table:
         # Through a file object: a path would be read as a partitioned data set, with columns from folder names.
         with path.open("rb") as file:
             table = pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
+        table.validate(full=True)  # a damaged file may hold text that is no UTF-8
+    except (OSError, MemoryError, ValueError, pa.ArrowException) as error:
         raise ReleaseError(f"{path} cannot be read as a manifest ({error}): run the job again") from error
     if not table.schema.equals(MANIFEST) or (table.schema.metadata or {}).get(b"dsanon.schema") != b"1":
         raise ReleaseError(f"{path} is not a manifest of schema 1: found the columns {', '.join(table.schema.names)}")

@@ -22,7 +22,7 @@ import pyarrow.parquet.encryption as pe
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from dsanon.durable import PRIVATE, aside, explained, read_json
+from dsanon.durable import PRIVATE, aside, explained, read_object
 from dsanon.errors import KeyFileError, ReleaseError
 from dsanon.key import destroy_key, key_check, load_key, subkey, tombstone
 from dsanon.layout import ReleasePaths
@@ -152,9 +152,9 @@ def lookup(
 def forget(release: Path, private: Path | None = None, key: Path | None = None) -> Path:
     """Destroy the key of ``release``, and all on the private side that leads back without it; returns the key's path.
 
-    That is the staging of an unfinished run, what an audit remembers of the originals' faces, and the list of withheld
-    samples: a frame in it names the source of its video. The encrypted map stays. A key outside the private side may
-    serve other releases: it must be named.
+    That is the staging of an unfinished run, what an audit remembers of the originals' faces, pictures of source and
+    release side by side, and the list of withheld samples: a frame in it names the source of its video. The encrypted
+    map stays. A key outside the private side may serve other releases: it must be named.
     Raises KeyFileError, ReleaseError (a run is going on).
     """
     paths = ReleasePaths.of(None, release, private, key)
@@ -169,7 +169,7 @@ def forget(release: Path, private: Path | None = None, key: Path | None = None) 
         destroy_key(path)
         with explained(paths.private):
             paths.quarantine.unlink(missing_ok=True)
-            for folder in (paths.staging, paths.audit):
+            for folder in (paths.staging, paths.audit, paths.compare):
                 if folder.exists():
                     shutil.rmtree(folder)
     return path
@@ -179,7 +179,7 @@ def _key_path(paths: ReleasePaths, given: Path | None) -> Path:
     """The key as named, else the one on the private side, else the one that the release was made with."""
     if given is not None or paths.key.exists() or tombstone(paths.key).exists():
         return paths.key
-    made = (read_json(paths.made) or {}).get("key")
+    made = (read_object(paths.made) or {}).get("key")
     return Path(made) if isinstance(made, str) else paths.key
 
 
@@ -225,9 +225,10 @@ def _read(path: Path, schema: pa.Schema, decryption: Any = None) -> pa.Table:
                 raise ReleaseError(altered)
             file.seek(0)
             table = pq.ParquetFile(file, decryption_properties=decryption).read()
+        table.validate(full=True)
     except FileNotFoundError:
         raise ReleaseError(f"{path} does not exist: is this the private side of a finished release?") from None
-    except (OSError, pa.ArrowException, InvalidTag, binascii.Error, ValueError) as error:
+    except (OSError, MemoryError, pa.ArrowException, InvalidTag, binascii.Error, ValueError) as error:
         raise ReleaseError(altered) from error
     if not table.schema.equals(schema):
         raise ReleaseError(altered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
@@ -45,3 +46,17 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._print(end="\n")
+
+
+class FirstLines(io.TextIOBase):
+    """Standard output of Ray, on standard error: of each report its first line (of a dead raylet it shows its log)."""
+
+    def write(self, text: str) -> int:
+        """The first line of ``text``."""
+        first, newline, _ = text.partition("\n")
+        sys.stderr.write(first + newline)
+        return len(text)
+
+    def flush(self) -> None:
+        """What was written."""
+        sys.stderr.flush()

@@ -23,7 +23,7 @@ from dsanon.durable import (
     PRIVATE_FOLDER,
     explain_oserror,
     explained,
-    read_json,
+    read_object,
     sync_folder,
     write_json,
 )
@@ -31,7 +31,7 @@ from dsanon.errors import DsanonError, ReleaseError
 from dsanon.key import create_key, key_check, load_key
 from dsanon.layout import ReleasePaths
 from dsanon.listing import recover, reorder
-from dsanon.lock import locked, owned
+from dsanon.lock import locked, owned, wait_for
 from dsanon.manifest import Counts
 
 __all__ = [
@@ -94,6 +94,8 @@ def open_release(
             paths.partial.mkdir(exist_ok=True)
             stack.callback(_discard_empty, paths.partial)
             stack.enter_context(locked(paths.partial))
+            if paths.staging.is_dir():
+                wait_for(paths.staging)
             recover(paths.data)
             _recover(paths)
             _refuse_finished(paths, overwrite)
@@ -203,7 +205,7 @@ def _refuse_finished(paths: ReleasePaths, overwrite: bool) -> None:
 def _refuse_shared_private(paths: ReleasePaths) -> None:
     """One private side belongs to one release: a second one would replace the first one's map."""
     for file in (paths.made, paths.job):
-        other = (read_json(file) or {}).get("release")
+        other = (read_object(file, release=str) or {}).get("release")
         if other and other != str(paths.release) and (Path(other).exists() or Path(other + ".partial").exists()):
             raise ReleaseError(
                 f"--private {paths.private} belongs to {other}: name another folder, one for each release"
@@ -234,7 +236,7 @@ def _start(paths: ReleasePaths, entries: Mapping[str, Any]) -> Opened:
 
 
 def _resume(paths: ReleasePaths, entries: Mapping[str, Any]) -> Opened:
-    job = read_json(paths.job)
+    job = read_object(paths.job, release=str, entries=dict)
     if job is None:
         raise ReleaseError(
             f"{paths.partial} cannot be resumed: {paths.job} is missing; "

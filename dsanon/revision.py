@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsanon.durable import PRIVATE, read_json, write_json
+from dsanon.durable import PRIVATE, read_object, write_json
 from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.key import key_check
 from dsanon.layout import ReleasePaths
@@ -26,6 +26,7 @@ from dsanon.private_map import read_map, read_quarantine, write_map_rows
 from dsanon.release import Opened, fingerprint_of
 from dsanon.review import VERDICTS, Decision, Review, manifest_digest, read_review, write_review
 from dsanon.sample import Sample
+from dsanon.seals import digest, seal
 from dsanon.shards import Shard
 from dsanon.sources import Source
 from dsanon.worker import released_as
@@ -108,11 +109,12 @@ class _Old:
 def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample], old: _Old) -> None:
     wanted = pa.array(sorted(released), pa.string())
     manifest = old.manifest.filter(pc.is_in(old.manifest["sample"], value_set=wanted))
-    rows = manifest.select(["sample", "file", "status"]).to_pylist()
+    rows = manifest.select(["sample", "file", "status", "output_sha256"]).to_pylist()
     if {row["sample"] for row in rows} != released.keys():
         raise DsanonError(f"{paths.release} lacks samples of the source: make it anew with --overwrite")
     withheld = {row["sample"] for row in rows if row["status"] == "quarantined"}
-    files = sorted({row["file"] for row in rows if (old.data / row["file"]).is_file()})
+    hashes = {row["file"]: row["output_sha256"] for row in sorted(rows, key=lambda row: str(row["output_sha256"]))}
+    files = sorted(file for file in hashes if (old.data / file).is_file())
     for file in files:
         (paths.data / file).parent.mkdir(parents=True, exist_ok=True)
         _link(old.data / file, paths.data / file)
@@ -121,7 +123,7 @@ def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample]
     write_map_rows(shard.map(paths.staging), mapped)
     done: dict[str, Any] = {
         "counts": {"samples": len(released), "faces": mapped.num_rows, "quarantined": len(withheld)},
-        "files": files,
+        "files": {file: hashes[file] or digest(old.data / file) for file in files},
         "released": sorted(sample.id for name, sample in released.items() if name not in withheld),
         "quarantined": [
             [row["sample"], row["source_file"], row["reason"], row["source_sha256"]]
@@ -130,6 +132,7 @@ def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample]
         ],
     }
     write_json(shard.done(paths.staging), done, PRIVATE)
+    seal(shard.manifest(paths.staging), shard.map(paths.staging), shard.done(paths.staging))
 
 
 def _link(old: Path, new: Path) -> None:
@@ -155,7 +158,7 @@ def _refuse_another_job(
     paths: ReleasePaths, entries: Mapping[str, Any], applied: Sequence[Decision], key: bytes
 ) -> None:
     made = {**entries, **({"review": as_entries(applied)} if applied else {}), "key": key_check(key)}
-    about = read_json(paths.release / "release.json")
+    about = read_object(paths.release / "release.json") or {}
     if fingerprint_of(made) != about.get("fingerprint"):
         raise ReleaseError(
             f"{paths.release} was made of other options, weights or inputs, or with another key: "

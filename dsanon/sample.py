@@ -40,6 +40,7 @@ class Person:
     body: box of the whole visible person · head: box of the head, where the source knows or implies it
     points: left eye, right eye, nose, left and right mouth corner, left as the viewer sees it (CelebA)
     silhouette: the person's pixels · many: the region stands for several people (COCO crowd, MOTS ignore)
+    aside: treated like everybody else, but benchmarks don't score it (MOT's distractors, static people, reflections)
     """
 
     subject: str | None = None
@@ -48,6 +49,7 @@ class Person:
     points: tuple[tuple[float, float], ...] = ()
     silhouette: Rle | None = None
     many: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from dsanon import appearance
 from dsanon.config import PAINTED, JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
-from dsanon.errors import BadImage
+from dsanon.errors import BadImage, WeightsError
 from dsanon.found import read_found, write_found
 from dsanon.manifest import ManifestRow, write_rows
 from dsanon.naming import Names
@@ -19,6 +19,7 @@ from dsanon.private_map import MapRow, QuarantineRow, write_map_rows
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.review import Decision, Verdict
 from dsanon.sample import Found, Photo, Pixels, Region, Sample, Unreadable
+from dsanon.seals import require, seal
 from dsanon.shards import Shard
 from dsanon.sources import Sink, Source, open_source
 from dsanon.sources.stills import printable
@@ -71,6 +72,7 @@ class Worker:
             self._finder = _open_finder(self.setup.config)
         counts = {"samples": len(shard.samples), "faces": 0}
         write_found(shard.found(self.setup.staging), self._find(shard, counts))
+        seal(shard.found(self.setup.staging))
         shard.at(self.setup.staging).unlink(missing_ok=True)
         return counts
 
@@ -95,7 +97,9 @@ class Worker:
         from dsanon.link import link
 
         config, path = self.setup.config, shard.found(self.setup.staging)
+        require(path)
         write_found(shard.linked(self.setup.staging), link(shard.samples, path, config.regions, config.kept))
+        seal(shard.linked(self.setup.staging))
         return {"samples": len(shard.samples)}
 
     def render(self, shard: Shard, controls: Controls) -> dict[str, int]:
@@ -103,8 +107,10 @@ class Worker:
         if self._painter is None and self.setup.generator is not None:
             from dsanon.methods.ciagan import Painter
 
+            _refuse_altered(*self.setup.generator)
             self._painter = Painter(self.setup.generator[0], self.setup.config.device, self.setup.config.batch)
         staging, self._recent = self.setup.staging, {}
+        require(shard.regions(staging))
         # what kills workers is not read again; and where one died in this pass, the next takes photos one by one,
         # so that a second death has the right culprit
         died = {found.sample for found in read_found(shard.regions(staging)) if found.problem == DIED}
@@ -121,9 +127,14 @@ class Worker:
         write_map_rows(shard.map(staging), private)
         shard.at(staging).unlink(missing_ok=True)
         counts = {"samples": len(shard.samples), "faces": len(private), "quarantined": len(withheld)}
-        done: dict[str, Any] = {"counts": counts, "files": sorted(hashes), "released": sorted(rows.released)}
+        done: dict[str, Any] = {
+            "counts": counts,
+            "files": dict(sorted(hashes.items())),
+            "released": sorted(rows.released),
+        }
         done["quarantined"] = [[q.sample, q.source_file, q.reason, q.source_sha256] for q in withheld]
         write_json(shard.done(staging), done, PRIVATE)
+        seal(shard.manifest(staging), shard.map(staging), shard.done(staging))
         return counts
 
     def _read(self, shard: Shard) -> Iterator[tuple[Sample, Photo | Unreadable]]:
@@ -199,6 +210,13 @@ def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]], l
             batch, pixels = [], 0
     if batch:
         yield batch
+
+
+def _refuse_altered(weights: Path, sha256: str) -> None:
+    from dsanon.models import store
+
+    if store.sha256(weights) != sha256:
+        raise WeightsError(f"{weights} was altered during the run: restore it, then go on with --resume")
 
 
 def _open_finder(config: JobConfig) -> Any:

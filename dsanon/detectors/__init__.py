@@ -57,6 +57,7 @@ DETECTORS: dict[str, Choice] = {
     "centerface": Choice("dsanon.detectors.centerface", "CenterFace", "small faces, profiles, five points", _LIKE),
     "yunet": Choice("dsanon.detectors.yunet", "YuNet", "fast, five points; your file", _LIKE),
     "retinaface": Choice("dsanon.detectors.retinaface", "RetinaFace", "MobileNet0.25, five points; your file", _LIKE),
+    "ssh": Choice("dsanon.detectors.ssh", "Ssh", "VGG-16: slow; your file", _LIKE | {"shortest": (int, 0, 4096)}),
 }
 
 DEFAULT_DETECTORS = "hog,centerface"

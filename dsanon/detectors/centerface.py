@@ -9,7 +9,7 @@ from dsanon import boxes
 from dsanon.detectors import Detection, ranked
 from dsanon.detectors.looks import Seen, look
 from dsanon.models import open_session, store
-from dsanon.models.any_size import any_size
+from dsanon.models.onnx_file import any_size
 from dsanon.sample import Pixels
 
 STRIDE = 4  # pixels of the network's input for one cell of its output

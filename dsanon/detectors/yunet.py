@@ -11,7 +11,7 @@ from dsanon import boxes
 from dsanon.detectors import Detection, ranked
 from dsanon.detectors.looks import Seen, look
 from dsanon.models import open_session, store
-from dsanon.models.any_size import any_size
+from dsanon.models.onnx_file import any_size
 from dsanon.sample import Pixels
 
 STRIDES = (8, 16, 32)

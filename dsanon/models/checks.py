@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from dsanon.errors import WeightsError
-from dsanon.models import MODELS, open_session
-from dsanon.models.any_size import any_size
+from dsanon.models import MODELS, networks, open_session
+from dsanon.models.onnx_file import any_size
 
 Shape = tuple[int, ...]
 
@@ -24,14 +24,8 @@ PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt", ".tar", ".npy", ".
 # name → height, width and length of the vector
 EMBEDDINGS = {"mobilefacenet": (112, 112, 128), "faceres": (224, 224, 1024), "osnet": (256, 128, 512)}
 
-# name → shapes of tensors by which its state dict is told from others
-STATE_DICTS: dict[str, tuple[Shape, ...]] = {
-    "ssh": ((64, 3, 3, 3), (512, 512, 3, 3)),
-    "facenet_vggface2": ((512, 1792), (8631, 512)),
-    "facenet_casia": ((512, 1792), (10575, 512)),
-    "inception_fid": ((32, 3, 3, 3), (192, 80, 3, 3)),
-    "mobilenet_v2": ((32, 3, 3, 3), (1280, 320, 1, 1)),
-}
+# name → shapes of tensors by which its state dict is told from others; those in ``networks`` are compared as a whole
+STATE_DICTS: dict[str, tuple[Shape, ...]] = {"mobilenet_v2": ((32, 3, 3, 3), (1280, 320, 1, 1))}
 
 _H, _W = 64, 96  # the input that detectors are tried on
 
@@ -132,15 +126,28 @@ def _check_tensors(name: str, data: bytes) -> None:
         found = header(data)
     except ValueError as error:
         raise WeightsError(f"{name}: not a safetensors file ({_line(error)})") from error
-    metadata = found.pop("__metadata__", None)
-    if name not in STATE_DICTS:
-        if not metadata:
-            raise WeightsError(f"{name}: a generator says what it is in its metadata, and this file has none")
-        return
-    shapes = {tuple(tensor["shape"]) for tensor in found.values()}
-    for wanted in STATE_DICTS[name]:
-        if wanted not in shapes:
+    metadata = found.pop("__metadata__", None) or {}
+    shapes = {key: tuple(tensor["shape"]) for key, tensor in found.items()}
+    if name in networks.NETWORKS:
+        networks.refuse_others(name, shapes)
+    elif name in MODELS and MODELS[name].kind == "recogniser":
+        _check_trained(name, metadata)
+    elif name not in STATE_DICTS and not metadata:
+        raise WeightsError(f"{name}: a generator says what it is in its metadata, and this file has none")
+    for wanted in STATE_DICTS.get(name, ()):
+        if wanted not in shapes.values():
             raise WeightsError(f"{name}: no tensor of {'×'.join(map(str, wanted))} in it: this is another model")
+
+
+def _check_trained(name: str, metadata: dict[str, str]) -> None:
+    """A recogniser of ``dsanon train``, which says whom it learned from: whom it knows it must not measure."""
+    try:
+        said = json.loads(metadata["dsanon"])
+        right = said["kind"] == "recogniser" and said["config"]["architecture"] == name and bool(said["identities"])
+    except (KeyError, TypeError, ValueError):
+        right = False
+    if not right:
+        raise WeightsError(f"{name}: its metadata does not say whom it learned from: expected a file of `dsanon train`")
 
 
 def _check_dlib(name: str, data: bytes) -> None:

@@ -45,10 +45,12 @@ def path(name: str) -> Path:
 def add(name: str, file: Path) -> Path:
     """Check ``file``, copy it into the user's folder as the model ``name`` and register it; the copy's path.
 
-    A name that is not in ``MODELS`` is taken for a generator's. Raises WeightsError, having changed nothing.
+    A name that is not in ``MODELS`` is taken for a generator's; hyphens may stand for underscores.
+    Raises WeightsError, having changed nothing.
     """
     from dsanon.models.checks import check
 
+    name = known if (known := name.replace("-", "_")) in MODELS else name
     if name not in MODELS and (file.suffix != TENSORS or not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)):
         raise WeightsError(
             f"{name!r} with {file.name}: expected one of {', '.join(MODELS)}, or a generator's name and {TENSORS} file"
@@ -161,8 +163,8 @@ def _packaged(model: Model) -> Path:
     for root in (spec.submodule_search_locations or ()) if spec else ():
         file = Path(root, model.file)
         if file.is_file():
-            # a file that could run code when loaded has to be the very one that is known
-            if file.suffix not in model.formats and sha256(file) != model.sha256:
+            # the very one that is known: an altered detector would miss people, an altered pickle could run code
+            if sha256(file) != model.sha256:
                 raise WeightsError(f"{model.name}: {file} is not the known file (its sha256 differs): {model.how}")
             return file
     raise WeightsError(f"{model.name}: the package {model.package} has no {model.file}: {model.how}")

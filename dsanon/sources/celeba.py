@@ -16,7 +16,15 @@ from dsanon.errors import SourceError
 from dsanon.images import image_size
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
+from dsanon.sources.stills import (
+    StillSource,
+    check_case_collisions,
+    is_annotation,
+    link_problem,
+    printable,
+    walk,
+    write_aside,
+)
 
 ALIGNED = ("img_align_celeba", "img_align_celeba_png")
 FOLDERS = (*ALIGNED, "img_celeba")
@@ -32,6 +40,7 @@ LISTS: dict[str, tuple[int, int | None]] = {
     ATTRIBUTES: (2, None),
 }
 IDENTITIES = 10_177
+LARGEST = 1_000_000  # no identity, pixel or mark is beyond; numbers of identities are shuffled up to the largest
 
 _NUMBERED = re.compile(r"[0-9]+\.[A-Za-z0-9]+")
 
@@ -85,7 +94,7 @@ class CelebaSource(StillSource):
     def inputs(self) -> list[Path]:
         """The lists that are there."""
         places = [self.root / outer / name for name in LISTS for outer in ("", "Anno", "Eval")]
-        return [path for path in places if path.is_file()]
+        return [path for path in places if is_annotation(self.root, path)]
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write the lists' rows of the released images, with identity numbers of the release's own."""
@@ -181,9 +190,10 @@ def read_list(path: Path) -> list[Row]:
             numbers = tuple(map(int, fields[1:]))
         except ValueError:
             numbers = ()
-        if len(numbers) != count or not _NUMBERED.fullmatch(fields[0]):
+        if len(numbers) != count or max(map(abs, numbers), default=0) > LARGEST or not _NUMBERED.fullmatch(fields[0]):
             raise SourceError(
                 f"{path.name} line {number}: {line.strip()[:40]!r}: expected 000001.jpg and {count} whole numbers"
+                f" up to {LARGEST}"
             )
         if path.name == IDENTITY and numbers[0] < 1:
             raise SourceError(f"{path.name} line {number}: identity {numbers[0]}: expected 1 or more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,11 +21,13 @@ from av.video.reformatter import Colorspace, Interpolation
 from dsanon.errors import BadImage
 from dsanon.images import MAX_PIXELS
 from dsanon.sample import Pixels
+from dsanon.sources.mp4 import refuse_promises
 
 # Codecs of which every packet is one picture that is shown, so that frames are counted without decoding.
 PACKET_IS_FRAME = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg"})
 # Containers by content, whatever the suffix says: playlists and scripts that lead to other files are refused.
 OPTIONS = {"format_whitelist": "mov,matroska,avi", "protocol_whitelist": "file"}
+MAX_FRAMES = 5_000_000  # 46 hours of 30 a second: every frame is remembered, and a header may promise any number
 UNSPECIFIED = 2  # FFmpeg's number for an unknown matrix, primaries or transfer
 RGB_MATRIX = 0
 # without these swscale rounds down, and every pass through it darkens the picture by one level
@@ -59,7 +62,9 @@ class Clip:
 def probe(path: Path) -> Clip:
     """The clip of a video file. Raises BadImage, whose message never names the file."""
     try:
-        state = path.stat()
+        state = path.lstat()
+        if not stat.S_ISREG(state.st_mode):
+            raise BadImage("not a regular file (a folder, link, pipe or device): expected a video")
         return _probe(path, state.st_mtime_ns, state.st_size)
     except FFmpegError as error:
         raise BadImage(f"the video cannot be opened ({type(error).__name__}): expected mp4, mov, mkv or avi") from None
@@ -117,6 +122,7 @@ def _fingerprint(path: Path, changed: int, size: int) -> str:
 
 @lru_cache(maxsize=16)
 def _probe(path: Path, changed: int, size: int) -> Clip:
+    refuse_promises(path)
     first = next(_frames(path), None)
     if first is None:
         raise BadImage("no frame of the video can be decoded: it is empty or damaged")
@@ -134,6 +140,8 @@ def _probe(path: Path, changed: int, size: int) -> Clip:
         count = len(found)
     else:
         count = len(stamps)
+    if count + surplus > MAX_FRAMES:
+        raise BadImage(f"{count + surplus} frames are promised: at most {MAX_FRAMES} are read, cut it into pieces")
     if stamps:
         times = stamps
     else:
@@ -207,6 +215,7 @@ def _frames(path: Path) -> Iterator[Any]:
     """Every frame that can be decoded, in presentation order. Raises FFmpegError where the file cannot be opened."""
     with _open(path) as container:
         stream = _track(container)
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         stream.codec_context.thread_count = 1  # several threads may conceal damage differently each time
         packets = container.demux(stream)
         while True:

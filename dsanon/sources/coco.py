@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,8 +17,16 @@ from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
 from dsanon.sources.keypoints import COCO_JOINTS, head_box
-from dsanon.sources.silhouettes import box_of, from_segmentation
-from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
+from dsanon.sources.silhouettes import LARGEST, box_of, from_segmentation
+from dsanon.sources.stills import (
+    StillSource,
+    check_case_collisions,
+    is_annotation,
+    link_problem,
+    printable,
+    walk,
+    write_aside,
+)
 
 PEOPLE = frozenset({"person", "people", "human", "pedestrian"})  # category names
 CAPTION = "a photo"  # what a release says in place of every caption
@@ -63,7 +71,7 @@ class CocoSource(StillSource):
             path
             for folder in (self.root / "annotations", self.root)
             for path in folder.glob("*.json")
-            if path.is_file()
+            if is_annotation(self.root, path)
         )
 
     def samples(self) -> list[Sample]:
@@ -197,7 +205,11 @@ def _size(path: Path, image: dict[str, Any]) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
     if width is None and height is None:
         return None
-    if type(width) is not int or type(height) is not int or min(width, height) < 1:
+    if (
+        type(width) is not int
+        or type(height) is not int
+        or not 1 <= min(width, height) <= max(width, height) <= LARGEST
+    ):
         raise SourceError(f"{path.name}: image {image['id']} is {width!r} x {height!r}: expected pixels")
     return width, height
 
@@ -229,7 +241,7 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
         joints = categories[annotation["category_id"]].get("keypoints") or COCO_JOINTS
         try:
             yield entry.file, number, _person(annotation, entry.size, joints)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise SourceError(f"{where}: {error}; correct or remove it") from None
 
 
@@ -285,7 +297,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _merge(people: list[tuple[int, Person]], number: int, person: Person) -> None:

@@ -18,7 +18,7 @@ from dsanon.errors import SourceError
 from dsanon.images import image_size
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.stills import StillSource, link_problem, printable, walk, write_aside
+from dsanon.sources.stills import StillSource, is_annotation, link_problem, printable, walk, write_aside
 
 PAIRS = ("pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt")
 PEOPLE = ("people.txt", "peopleDevTrain.txt", "peopleDevTest.txt")
@@ -84,7 +84,7 @@ class LfwSource(StillSource):
 
     def inputs(self) -> list[Path]:
         """The protocol files that are there."""
-        return [path for name in PAIRS + PEOPLE if (path := self.root / name).is_file()]
+        return [path for name in PAIRS + PEOPLE if is_annotation(self.root, path := self.root / name)]
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Rewrite the protocol files under pseudonyms, with the released images only."""

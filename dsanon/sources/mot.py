@@ -13,10 +13,19 @@ from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
 from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names, stated_size
-from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
+from dsanon.sources.stills import (
+    StillSource,
+    check_case_collisions,
+    is_annotation,
+    link_problem,
+    printable,
+    walk,
+    write_aside,
+)
 
 # pedestrian, person on vehicle, static person, distractor (statues, but people half hidden, too), reflection
 PEOPLE = frozenset({1, 2, 7, 8, 12})
+PEDESTRIAN = 1  # what the benchmark scores, where the row's confidence is not 0
 _GT, _DET = "gt/gt.txt", "det/det.txt"
 # frame id x y w h conf [class [visibility]]; MOT15 has ten: world coordinates behind conf, all are pedestrians
 _FIELDS: dict[str, Container[int]] = {_GT: range(7, 11), _DET: range(6, 11)}
@@ -51,7 +60,7 @@ class MotSource(StillSource):
     def inputs(self) -> list[Path]:
         """gt.txt, det.txt and seqinfo.ini of each sequence."""
         paths = [folder / name for folder in self._folders() for name in (_GT, _DET, "seqinfo.ini")]
-        return [path for path in paths if path.is_file()]
+        return [path for path in paths if is_annotation(self.root, path)]
 
     def samples(self) -> list[Sample]:
         """Every frame that is there, with the people that gt.txt tells of. Raises SourceError."""
@@ -72,7 +81,7 @@ class MotSource(StillSource):
         dropped, shortened = 0, False
         for folder, frames in _sequences(sample.file for sample in released).items():
             for name in (_GT, _DET):
-                if not (self.root / folder / name).is_file():
+                if not is_annotation(self.root, self.root / folder / name):
                     continue
                 rows = list(self._rows(folder, name))
                 kept = [row.text for row in rows if row.frame in frames]
@@ -92,13 +101,13 @@ class MotSource(StillSource):
     def _scan(self, folder: str, sequence: str, frames: Mapping[int, str]) -> Iterator[Sample]:
         size = stated_size(self.root / folder / "seqinfo.ini")
         people: dict[int, list[Person]] = {}
-        if (self.root / folder / _GT).is_file():
+        if is_annotation(self.root, self.root / folder / _GT):
             for row in self._rows(folder, _GT):
                 where = f"{folder}/{_GT} line {row.number}"
                 people.setdefault(row.frame, []).extend(_people(row.values, sequence, size, where))
             if people and not people.keys() & frames.keys():
                 raise SourceError(f"{folder}/{_GT} has no row of any frame in img1: expected frame 1 for 000001.jpg")
-        if (self.root / folder / _DET).is_file():
+        if is_annotation(self.root, self.root / folder / _DET):
             for _ in self._rows(folder, _DET):  # a bad row is told now, not when the release is done
                 pass
         rate = frame_rate(self.root / folder / "seqinfo.ini")
@@ -156,4 +165,6 @@ def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None
         x0, y0, x1, y1 = clip([box], *size)[0].tolist()
         box = x0, y0, x1, y1
     if box[0] < box[2] and box[1] < box[3]:
-        yield Person(subject=f"{sequence}/{int(values[1])}", body=box)
+        scored = values[6] != 0 if len(values) > 6 else True
+        pedestrian = not 8 <= len(values) < _MOT15 or int(values[7]) == PEDESTRIAN
+        yield Person(subject=f"{sequence}/{int(values[1])}", body=box, aside=not (scored and pedestrian))

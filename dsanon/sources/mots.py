@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from dsanon.errors import SourceError
+from dsanon.images import MAX_PIXELS, read_regular
 from dsanon.naming import Names
-from dsanon.sample import Person, Rle, Sample
+from dsanon.sample import Person, Rle, Sample, Unreadable
 from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names
 from dsanon.sources.silhouettes import box_of, from_counts, from_mask, to_mask
-from dsanon.sources.stills import StillSource, check_case_collisions, link_problem, printable, walk, write_aside
+from dsanon.sources.stills import (
+    StillSource,
+    check_case_collisions,
+    is_annotation,
+    link_problem,
+    printable,
+    walk,
+    write_aside,
+)
 
 PERSON, IGNORE = 2, 10  # classes; 1 are cars
 _IMAGES = ("images", "image_02")
@@ -130,14 +140,14 @@ class MotsSource(StillSource):
         path = PurePosixPath(images)
         if path.name == "img1":
             rows = (path.parent / "gt" / "gt.txt").as_posix()
-            return (rows if (self.root / rows).is_file() else None), {}
+            return (rows if is_annotation(self.root, self.root / rows) else None), {}
         bases = [path.parent.parent]
         if not bases[0].name.startswith("test"):  # KITTI's instances/ is of training/, whose numbers testing/ has, too
             bases += [base for base in bases[0].parents if base != bases[0]][:1]
         texts = [(base / "instances_txt" / f"{path.name}.txt").as_posix() for base in bases]
         folders = [(base / "instances" / path.name).as_posix() for base in bases]
         return (
-            next((text for text in texts if (self.root / text).is_file()), None),
+            next((text for text in texts if is_annotation(self.root, self.root / text)), None),
             next((masks[folder] for folder in folders if folder in masks), {}),
         )
 
@@ -182,7 +192,7 @@ class MotsSource(StillSource):
         found: list[tuple[int, list[str]]] = []
         for number, line in enumerate(lines, start=1):
             parts = line.split()
-            if parts and (len(parts) != 6 or not all(part.isdecimal() for part in parts[:5])):
+            if parts and (len(parts) != 6 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts[:5])):
                 raise SourceError(f"{file} line {number} is {line[:40]!r}: expected 'frame id class height width rle'")
             if parts:
                 found.append((number, parts))
@@ -223,11 +233,18 @@ class MotsSource(StillSource):
     def _mask(self, file: str) -> npt.NDArray[np.uint16]:
         """The instance of every pixel (h, w) of a 16-bit PNG. Raises SourceError."""
         try:
-            with Image.open(self.root / file, formats=("PNG",)) as image:
+            data = read_regular(self.root / file)
+            if isinstance(data, Unreadable):
+                raise SourceError(f"{file}: {data.reason}")
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise SourceError(f"{file} has {image.width}x{image.height} pixels: at most {MAX_PIXELS} are read")
                 if image.mode not in ("I;16", "I"):
                     raise SourceError(f"{file} has the colour mode {image.mode}: expected a 16-bit grey PNG")
                 return np.array(image).astype(np.uint16)
-        except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        except SourceError:
+            raise
+        except Exception:  # Pillow's parsers raise nearly anything on damaged input
             raise SourceError(f"{file} cannot be read as a PNG: restore or remove it") from None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from dsanon.errors import SourceError
-from dsanon.sources.stills import printable, write_aside
+from dsanon.sources.stills import is_annotation, printable, write_aside
 
 _SEQINFO = ("name", "imDir", "frameRate", "seqLength", "imWidth", "imHeight", "imExt")
 
@@ -34,14 +35,14 @@ def sequence_names(folders: Iterable[str]) -> dict[str, str]:
 
 def read_seqinfo(path: Path) -> dict[str, str]:
     """The section [Sequence] of seqinfo.ini, {} where there is no such file. Raises SourceError."""
-    if not path.is_file():
+    if not is_annotation(path.parent, path):
         return {}
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
         parser.read_string(path.read_text(encoding="utf-8-sig"))
         return dict(parser["Sequence"])
-    except (configparser.Error, KeyError, UnicodeDecodeError):
+    except (configparser.Error, KeyError, ValueError, OSError):
         where = f"{path.parent.name}/{path.name}"
         raise SourceError(f"{where} has no readable section [Sequence]: correct or remove it") from None
 
@@ -52,7 +53,7 @@ def stated_size(path: Path) -> tuple[int, int] | None:
     if "imWidth" not in info or "imHeight" not in info:
         return None
     width, height = info["imWidth"], info["imHeight"]
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+    if not all(re.fullmatch(r"0*[1-9][0-9]{0,6}", side) for side in (width, height)):
         raise SourceError(f"{path.parent.name}/{path.name} states {width} x {height} pixels: correct or remove it")
     return int(width), int(height)
 

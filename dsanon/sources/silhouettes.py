@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import chain
 from typing import Any
 
@@ -13,6 +12,7 @@ from pycocotools import mask as coco_mask
 from dsanon.sample import Box, Mask, Rle
 
 LARGEST = 1e6  # pixels; a coordinate beyond is a fault, and overflows pycocotools' integers
+LONGEST = 1e6  # pixels around all polygons of a person: pycocotools keeps five points for each
 
 
 def from_segmentation(segmentation: Any, width: int, height: int) -> Rle | None:
@@ -91,14 +91,22 @@ def _from_polygons(polygons: list[Any], width: int, height: int) -> Rle | None:
         if not isinstance(polygon, list) or len(polygon) % 2:
             raise ValueError("a polygon is no list of x and y")
     for value in chain.from_iterable(polygons):
-        if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > LARGEST:
+        if type(value) not in (int, float) or not abs(value) <= LARGEST:
             raise ValueError("a polygon holds a coordinate that is no sane number")
+    if sum(map(_around, polygons)) > LONGEST:
+        raise ValueError(f"the polygons are more than {LONGEST:.0f} pixels around")
     # pycocotools takes four numbers for a box; fewer than three corners have no area
     areas = [polygon for polygon in polygons if len(polygon) >= 6]
     if not areas:
         return None
     rle = _rle(coco_mask.merge(coco_mask.frPyObjects(areas, height, width)))
     return rle if coco_mask.area(rle.as_coco()) else None
+
+
+def _around(polygon: list[float]) -> float:
+    """How far it is around the polygon, by the longer of width and height of each side."""
+    corners = np.array(polygon, float).reshape(-1, 2)
+    return float(np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1, initial=0).sum())
 
 
 def _rle(coco: dict[str, Any]) -> Rle:

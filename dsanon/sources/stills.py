@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
+from dsanon.durable import sync_files
 from dsanon.errors import SourceError
 from dsanon.images import encode, read_photo, safe_path
 from dsanon.naming import Names
@@ -74,6 +75,21 @@ def link_problem(root: Path, file: str) -> str | None:
     if stat.S_ISLNK(mode):
         return "a symbolic link: expected a regular file"
     return None if stat.S_ISREG(mode) else "not a regular file (a folder, pipe or device): expected an image file"
+
+
+def is_annotation(root: Path, path: Path) -> bool:
+    """Whether there is such an annotation file below ``root``. Raises SourceError for one that is no part of SOURCE.
+
+    A link could lead to any file of this machine, lines of which would be told or released; a pipe never ends.
+    """
+    if not path.exists() and not path.is_symlink():
+        return False
+    where = f"{path.parent.name}/{path.name}"
+    if root.resolve() not in path.resolve().parents:
+        raise SourceError(f"{where} is a link that leads out of SOURCE: put the file itself there")
+    if not path.is_file():
+        raise SourceError(f"{where} is no regular file (a folder, pipe or device): replace or remove it")
+    return True
 
 
 def check_case_collisions(targets: Iterable[str]) -> None:
@@ -159,11 +175,12 @@ class StillSink:
             return
         target = self._target(sample)
         data = encode(photo.pixels, encoding_for(target, photo.encoding))
-        write_aside(self._data, target, data)
+        write_aside(self._data, target, data, sync=False)
         self._written[target] = hashlib.sha256(data).hexdigest()
 
     def close(self) -> dict[str, str]:
-        """Released path → sha256 of its bytes."""
+        """Released path → sha256 of its bytes, which are on disk now."""
+        sync_files(self._data, [self._data / target for target in self._written])
         return dict(self._written)
 
 
@@ -173,8 +190,8 @@ def encoding_for(target: str, encoding: Encoding) -> Encoding:
     return encoding if kind == encoding.format else Encoding(kind, encoding.grey)
 
 
-def write_aside(data: Path, target: str, content: bytes) -> None:
-    """Write ``content`` to ``data / target``, whole or not at all.
+def write_aside(data: Path, target: str, content: bytes, sync: bool = True) -> None:
+    """Write ``content`` to ``data / target``, whole or not at all. sync: and wait until it is on disk.
 
     Raises SourceError for a path that leaves ``data``, OSError for a disk that is full or read-only.
     """
@@ -189,7 +206,8 @@ def write_aside(data: Path, target: str, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(handle)
+            if sync:
+                os.fsync(handle)
         aside.replace(final)
     except BaseException:
         aside.unlink(missing_ok=True)

@@ -22,16 +22,16 @@ import dsanon
 from dsanon.durable import aside, explained, write_json
 from dsanon.errors import UsageError
 from dsanon.manifest import read_rows
+from dsanon.models import store
 from dsanon_eval import gates, trained
+from dsanon_eval.attacks import disjoint, outside, parrot, reidentification, subgroups, worst
 from dsanon_eval.attacks import landmarks as landmark_attack
-from dsanon_eval.attacks import outside, parrot, reidentification, subgroups, worst
 from dsanon_eval.attacks import verification as lfw_release
-from dsanon_eval.attacks.disjoint import trained_on
 from dsanon_eval.attacks.linkage import linkage
 from dsanon_eval.leaks import scanner as leaks
 from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.measurement import Curve, Measurement
-from dsanon_eval.networks import recognisers
+from dsanon_eval.networks import inception, recognisers
 from dsanon_eval.report.page import write_report
 from dsanon_eval.review import queue as review_queue
 from dsanon_eval.seeing.cache import Cache
@@ -42,6 +42,7 @@ from dsanon_eval.seeing.observation import FEATURES, Suite, usable
 from dsanon_eval.seeing.pictures import REPAINTED, Means
 from dsanon_eval.seeing.watch import Look, observe
 from dsanon_eval.utility import detection, frechet, temporal
+from dsanon_eval.utility import people as whole_people
 
 MEASUREMENTS = pa.schema(
     [
@@ -66,7 +67,8 @@ class Plan:
     """What a suite does. faces: about so many at most, of people drawn by name, ``each`` photos of one at most
 
     controls: pictures made beside original and release, of ``controlled`` faces at most
-    slow: detectors that look at the originals and releases of these only
+    slow: detectors that look at the originals and releases of these only · frames: of a sequence in which people are
+    looked for and tracked
     repaints: how often an attacker paints each photo that he knows · restored, pairs: faces that reversal is measured
     on and learnt from, 0 for none · seeds: trainings of every detector
     """
@@ -76,6 +78,7 @@ class Plan:
     controls: tuple[str, ...]
     controlled: int
     slow: tuple[str, ...]
+    frames: int
     repaints: int
     restored: int = 0
     pairs: int = 0
@@ -83,8 +86,8 @@ class Plan:
 
 
 SUITES = {
-    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, (), 1),
-    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod",), 2, 400, 1000, 3),
+    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 400, (), 100, 1),
+    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod", "ssh"), 1000, 2, 400, 1000, 3),
 }
 UNMAPPED = (
     "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
@@ -92,6 +95,7 @@ UNMAPPED = (
 )
 SEQUENCES = ("mots", "mot", "video")
 CLIPS = "frames of video files are scanned and watched, but not shown to recognisers: extract them for that"
+LENGTHS = {FEATURES: frechet.Features.length, inception.NAME: inception.InceptionFeatures.length}
 FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
 
 
@@ -156,6 +160,11 @@ def audit(
     if case.mapped and case.dataset in SEQUENCES:
         figures += temporal.measure(case.paths.release, case.source, case.paths.private)
         lap("watch")
+    if case.mapped:
+        plan = SUITES[suite]
+        some, without = whole_people.measure(case, pick(case, plan.faces, plan.each), plan.frames, plan.each)
+        figures, notes = figures + some, notes + without
+        lap("people")
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += attackers_notes + more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)
@@ -203,26 +212,29 @@ def _queue(case: Case, gathered: Gathered) -> None:
 
 def _trained(case: Case, plan: Plan, means: Means, workers: int) -> tuple[list[Measurement], list[str]]:
     chosen = pick(case, plan.faces, plan.each)
-    suite = everything()[0]
+    suite = everything(case)[0]
     return trained.measure(case, chosen, plan.restored, plan.pairs, plan.seeds, suite, means, workers)
 
 
-def everything() -> tuple[Suite, list[str]]:
+def everything(case: Case) -> tuple[Suite, list[str]]:
     """All instruments whose weights are here, and a line for each that is not."""
     fast, notes = usable(FAST_DETECTORS)
-    attackers, without = usable(recognisers.RECOGNISERS)
+    _, people, labelled = case.people()
+    named = {person for person, known in zip(people, labelled, strict=True) if known}
+    attackers, without = disjoint.attackers(named, _generator(case))
     features, without_features = usable((FEATURES,))
     suite = Suite(tuple(fast), tuple(attackers), features=bool(features), landmarks=True)
-    return suite, notes + without + without_features
+    return suite, notes + without + without_features + usable((inception.NAME,))[1]
 
 
 def look(case: Case, plan: Plan, means: Means, workers: int) -> tuple[Gathered, list[str]]:
     """See the chosen scenes with every instrument whose weights are here; and notes on what is missing."""
-    suite, notes = everything()
     if not case.mapped:
-        bare = Suite(suite.detectors)
+        fast, notes = usable(FAST_DETECTORS)
+        bare = Suite(tuple(fast))
         chosen = pick(case, plan.faces, plan.each)
-        return _seen(case, chosen, lambda _: (("release", bare),), workers), [*usable(FAST_DETECTORS)[1], UNMAPPED]
+        return _seen(case, chosen, lambda _: (("release", bare),), workers), [*notes, UNMAPPED]
+    suite, notes = everything(case)
     slow, without_slow = usable(plan.slow)
     notes += without_slow
     if kept := case.about.get("counts", {}).get("regions", {}).get("face", {}).get("kept"):
@@ -302,12 +314,14 @@ def measure(
     shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
     figures += landmark_attack.measure(shapes, gathered.people)
     for control, picture in gathered.pictures.items():
-        for where, real, made, people in (
-            ("face", original.face_features, picture.face_features, gathered.people),
-            ("image", original.image_features, picture.image_features, gathered.leaders),
+        for where, network, real, made, people in (
+            ("face", FEATURES, original.face_features, picture.face_features, gathered.people),
+            ("image", FEATURES, original.image_features, picture.image_features, gathered.leaders),
+            ("face", inception.NAME, original.face_fid, picture.face_fid, gathered.people),
+            ("image", inception.NAME, original.image_fid, picture.image_fid, gathered.leaders),
         ):
-            figures += _apart(where, control, real, made, people)
-    if any(figure.name.startswith("fd_") and figure.n < frechet.Features.length for figure in figures):
+            figures += _apart(where, control, real, made, people, network)
+    if any(figure.n < LENGTHS.get(figure.model, 0) for figure in figures):
         notes.append(
             "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
             "only to be compared with the controls of this run"
@@ -316,11 +330,18 @@ def measure(
 
 
 def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
+    """Faces found again: of those that the method treated, of those that it could only cover, and of all."""
+    if control == "original":
+        return []
+    treated = np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+    parts = {"detection_rate": treated}
+    if not treated.all():
+        parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}
     out = []
     for detector, again in picture.found.items():
         before = original.found[detector] & picture.looked
-        if control != "original":
-            out += detection.measure(detector, control, before, again, gathered.people)
+        for name, chosen in parts.items():
+            out += detection.measure(detector, control, before & chosen, again, gathered.people, name)
     return out
 
 
@@ -349,25 +370,34 @@ def _recognised(
     return figures, curves
 
 
-def _apart(where: str, control: str, real: np.ndarray, made: np.ndarray, people: Sequence[str]) -> list[Measurement]:
+def _apart(
+    where: str, control: str, real: np.ndarray, made: np.ndarray, people: Sequence[str], network: str
+) -> list[Measurement]:
     rows = np.flatnonzero(np.isfinite(real).all(axis=1) & np.isfinite(made).all(axis=1))
     if not real.shape[1] or not made.shape[1] or len(rows) < 8:
         return []
-    return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows])
+    return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows], network)
+
+
+def _generator(case: Case) -> Path | None:
+    """The file of the generator that painted the release, where it is here."""
+    weights: dict[str, str] = case.about.get("weights", {})
+    for model in store.describe():
+        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
+            return store.path(model["name"])
+    return None
 
 
 def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
     """A note where people are measured whom the generator was trained on: it knows them, so the figures flatter it."""
-    from dsanon.models import store
-
-    weights: dict[str, str] = case.about.get("weights", {})
-    for model in store.describe():
-        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
-            people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
-            known = trained_on(store.path(model["name"]), people)
-            if known:
-                return [f"{len(known)} of {len(people)} people measured are among those {model['name']} was trained on"]
-    return []
+    generator = _generator(case)
+    if generator is None:
+        return []
+    people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
+    known = len(disjoint.trained_on(generator, people))
+    return (
+        [f"{known} of {len(people)} people measured are among those {generator.stem} was trained on"] if known else []
+    )
 
 
 def write(

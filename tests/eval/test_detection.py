@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from dsanon_eval import gates
+from dsanon_eval.audit import _detected
+from dsanon_eval.seeing.case import Face
+from dsanon_eval.seeing.gathered import Gathered, Picture
 from dsanon_eval.utility.detection import best_at, measure, squares
 
 from dsanon.detectors import Detection
+from dsanon.sample import Region, Status
 
 PLACE = (100.0, 100.0, 200.0, 200.0)
 
@@ -28,3 +33,26 @@ def test_n_is_the_faces_found_before() -> None:
     assert figure.n == 3
     assert figure.value == 2 / 3
     assert measure("hog", "release", [False], [True], ["a"]) == []
+
+
+def test_covered_faces_are_not_expected_to_be_found() -> None:
+    """Two painted faces are found again; of two covered ones neither is: the gate is passed, and all three are told."""
+    region = Region("face", PLACE)
+    status: tuple[Status, ...] = ("anonymized", "fallback", "anonymized", "fallback")
+    faces = [Face(str(i), True, str(i), "s", one, region) for i, one in enumerate(status)]
+    nothing = np.zeros((4, 0), np.float32)
+
+    def picture(found: list[bool]) -> Picture:
+        return Picture(np.ones(4, bool), {"hog": np.array(found)}, {}, nothing, nothing, nothing)
+
+    seen = {"original": picture([True] * 4), "release": picture([True, False, True, False])}
+    gathered = Gathered(faces, [""] * 4, [""], seen)
+    rows = _detected(gathered, seen["original"], "release", seen["release"])
+    figures, _ = gates.apply(gates.read_rules(gates.SHIPPED, "mot"), rows)
+    told = {figure.name: (figure.value, figure.n, figure.passed) for figure in figures}
+    assert told == {
+        "detection_rate": (1.0, 2, True),
+        "detection_rate_covered": (0.0, 2, None),
+        "detection_rate_all": (0.5, 4, None),
+    }
+    assert _detected(gathered, seen["original"], "original", seen["original"]) == []

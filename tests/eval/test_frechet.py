@@ -22,6 +22,27 @@ def test_fewer_samples_than_dimensions() -> None:
     assert np.isnan(frechet_distance(a[:1], a))
 
 
+def test_rows_and_columns_say_the_same_of_few_samples() -> None:
+    """A further column of zeros changes nothing, but that there are more columns than rows."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(30, 24)), rng.normal(size=(20, 24)) @ rng.normal(size=(24, 24)) + 0.3
+    wide = [np.hstack([x, np.zeros((len(x), 16))]) for x in (a, b)]
+    assert frechet_distance(*wide) == pytest.approx(frechet_distance(a, b), rel=1e-5)
+
+
+def test_only_inception_makes_it_fid() -> None:
+    rng = np.random.default_rng(0)
+    people = [f"p{i // 2}" for i in range(40)]
+    rows = rng.normal(size=(40, 4)), rng.normal(size=(40, 4)), people
+    assert [m.name for m in measure("face", "blur9", *rows, "inception_fid")] == [
+        "fid_face",
+        "kid_inception_face",
+        "precision_inception_face",
+        "recall_inception_face",
+    ]
+    assert not any("fid" in m.name for m in measure("face", "blur9", *rows))
+
+
 def test_kid_is_around_zero_for_one_distribution_only() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(500, 8)), rng.normal(size=(500, 8))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from dsanon_eval import generator_figures
 from dsanon_eval.seeing.cache import FILE
-from PIL import Image
+from dsanon_eval.seeing.observation import Instruments
+from small_datasets import small_datasets
 
 from dsanon.models import store
 
@@ -19,31 +19,7 @@ WEIGHTS = store.SHIPPED / "ciagan-face.safetensors"
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """CelebA: two people of the test partition, one of the training; LFW: two folds of a pair of each kind."""
-    from skimage import data as pictures
-
-    portrait = Image.fromarray(np.asarray(pictures.astronaut())[10:240, 130:317])
-    root = tmp_path_factory.mktemp("data")
-    celeba, lfw = root / "celeba" / "img_align_celeba", root / "lfw" / "lfw"
-    celeba.mkdir(parents=True)
-    identities, partitions = [], []
-    for number, (person, partition) in enumerate([(1, 2), (1, 2), (2, 2), (2, 2), (3, 0)], 1):
-        photo = portrait.resize((178, 218)).rotate(number)
-        name = f"{number:06d}.jpg"
-        (photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if person == 2 else photo).save(celeba / name, quality=95)
-        identities.append(f"{name} {person}\n")
-        partitions.append(f"{name} {partition}\n")
-    (root / "celeba" / "identity_CelebA.txt").write_text("".join(identities))
-    (root / "celeba" / "list_eval_partition.txt").write_text("".join(partitions))
-    for person in ("Ann_One", "Ann_Two"):
-        (lfw / person).mkdir(parents=True)
-        for number in (1, 2):
-            photo = portrait.resize((220, 250)).rotate(2 * number)
-            (photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if person == "Ann_Two" else photo).save(
-                lfw / person / f"{person}_{number:04d}.jpg", quality=95
-            )
-    pairs = ["Ann_One\t1\t2", "Ann_One\t1\tAnn_Two\t2", "Ann_Two\t1\t2", "Ann_Two\t2\tAnn_One\t2"]
-    (root / "lfw" / "pairs.txt").write_text("2\t1\n" + "".join(f"{pair}\n" for pair in pairs))
-    return root
+    return small_datasets(tmp_path_factory.mktemp("data"))
 
 
 def figures(data: Path, out: Path, *options: str) -> dict:
@@ -89,7 +65,7 @@ def test_what_was_seen_is_remembered_and_closed_to_others(
     def never(*_: object) -> None:
         raise AssertionError("a picture was looked at twice")
 
-    monkeypatch.setattr(generator_figures.Instruments, "observe", never)
+    monkeypatch.setattr(Instruments, "observe", never)
     again = figures(data, out, "--vectors", "2", "--each", "2", "--folds", "2")
     assert again["measurements"] == first["measurements"]
 

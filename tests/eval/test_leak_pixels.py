@@ -13,6 +13,7 @@ from dsanon_eval.leaks.pixels import look
 from PIL import Image
 
 from dsanon.detectors import Detection
+from dsanon.sources.silhouettes import from_mask
 
 BOX = (170.0, 60.0, 280.0, 200.0)
 
@@ -86,13 +87,58 @@ def test_a_control_is_called_one(tmp_path: Path, portrait: np.ndarray) -> None:
     assert "blur is a control, not protection" in finding.message
 
 
+def test_a_head_covered_along_its_silhouette(tmp_path: Path, portrait: np.ndarray) -> None:
+    """The wall in a guessed head's box stays; what of the person is in it does not."""
+    silhouette = np.zeros(portrait.shape[:2], bool)
+    silhouette[80:180, 205:250] = True
+    box = (150.0, 20.0, 400.0, 300.0)
+    source, release = tmp_path / "source.png", tmp_path / "release.png"
+    Image.fromarray(portrait).save(source)
+    head = Seen(None, 0, "face", box, "fallback", "mask", silhouette=from_mask(silhouette))
+    case = Case("data/a.png", release, source, (head,))
+    hidden = portrait.copy()
+    hidden[silhouette] = 127
+    Image.fromarray(hidden).save(release)
+    assert look(replace(case, regions=(replace(head, silhouette=None),)), ()).findings != ()
+    assert look(case, ()).findings == ()
+    for left in (portrait, hidden.copy()):
+        left[80:180, 205:247] = portrait[80:180, 205:247]  # all of the person, or nearly
+        Image.fromarray(left).save(release)
+        (finding,) = look(case, ()).findings
+        assert "the source's face is still there" in finding.message
+    moved = hidden.copy()
+    moved[20:300, 10:130] = portrait[20:300, 165:285]
+    Image.fromarray(moved).save(release)
+    assert look(replace(case, regions=(replace(head, box=(190.0, 60.0, 260.0, 160.0)),)), ()).findings != ()
+
+
+def test_a_face_that_only_the_encoder_drew(tmp_path: Path, portrait: np.ndarray) -> None:
+    """A print on a shirt, seen in the release by a hair, and in the source, which is the same there, not at all."""
+    source, release = tmp_path / "source.png", tmp_path / "release.png"
+    Image.fromarray(portrait).save(source)
+    noisy = portrait.copy()
+    noisy[0, 0] = 255 - noisy[0, 0]
+    Image.fromarray(noisy).save(release)
+    case = Case("data/a.png", release, source, ())
+    assert look(case, (_Sees(0.65, before=0.0, source=portrait),)).findings == ()
+    assert look(case, (_Sees(0.65, before=0.3, source=portrait),)).findings != ()  # the job had seen it
+    assert look(case, (_Sees(0.85, before=0.0, source=portrait),)).findings != ()  # surely a face
+    assert look(replace(case, original=None), (_Sees(0.65, before=0.0, source=portrait),)).findings != ()
+    pasted = noisy.copy()
+    pasted[80:180, 180:270] = portrait[80:180, 20:110]
+    Image.fromarray(pasted).save(release)
+    assert look(case, (_Sees(0.65, before=0.0, source=portrait),)).findings != ()  # nothing stood there before
+
+
 class _Sees:
-    """A detector that is sure of a face where the portrait's is."""
+    """A detector that is sure of a face where the portrait's is. before: its score of the ``source`` itself"""
 
     name = "centerface"
 
-    def __init__(self, score: float) -> None:
-        self._score = score
+    def __init__(self, score: float, before: float | None = None, source: np.ndarray | None = None) -> None:
+        self._score, self._before, self._source = score, before, source
 
     def __call__(self, pixels: np.ndarray) -> list[Detection]:
-        return [Detection(BOX, self._score, self.name)]
+        same = self._source is not None and np.array_equal(pixels, self._source)
+        score = self._before if same and self._before is not None else self._score
+        return [Detection(BOX, score, self.name)] if score else []

@@ -20,12 +20,14 @@ def test_an_observation_comes_back_as_it_was() -> None:
         np.full((2, 136), np.nan, np.float32),
         np.zeros((2, 320), np.float32),
         np.zeros((1, 320), np.float32),
+        face_fid=np.ones((2, 2048), np.float32),
     )
     again = Observation.decode(seen.encode())
     assert again.squares["hog"].shape == (0, 4)
     assert again.found("centerface", (1, 2, 3, 4))
     assert not again.found("hog", (1, 2, 3, 4))
     assert np.array_equal(again.embeddings["dlib_resnet"], seen.embeddings["dlib_resnet"])
+    assert (again.face_fid.shape, again.image_fid.shape) == ((2, 2048), (0, 0))
     assert np.array_equal(again.landmarks, seen.landmarks, equal_nan=True)
 
 

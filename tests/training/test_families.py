@@ -19,6 +19,7 @@ LOSSES = {
     "ciagan-reference": {"critic", "guide", "pixel", "identity"},
     "classification": {"critic", "guide", "pixel", "identity"},
     "pix2pix": {"critic", "pixel", "l1"},
+    "pnca": {"nca"},
     "cyclegan": {"critic_photo", "critic_sketch", "pixel", "pixel_sketch", "cycle_sketch", "cycle_photo"},
 }
 

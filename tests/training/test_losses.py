@@ -109,6 +109,10 @@ def test_proxy_nca_by_hand() -> None:
     assert losses.proxy_nca(torch.tensor([[0.0, 1, 0]]), proxies, torch.tensor([0])).item() == pytest.approx(
         2 + math.log(1 + math.exp(-2)), abs=1e-6
     )
+    # all distances times 3: 6 + log(1 + e^-6)
+    assert losses.proxy_nca(torch.tensor([[0.0, 1, 0]]), proxies, torch.tensor([0]), 3.0).item() == pytest.approx(
+        6 + math.log(1 + math.exp(-6)), abs=1e-5
+    )
 
 
 def test_contrastive_by_hand() -> None:

@@ -17,7 +17,7 @@ def test_the_documentation_lists_every_key_as_it_is() -> None:
 def test_every_shipped_recipe_is_valid_and_named_after_its_file() -> None:
     names = recipe_names()
     expected = {"ciagan-face", "ciagan-face-24gb", "ciagan-face-8x80gb", "ciagan-paper", "ciagan-reference"}
-    assert expected | {"classification", "faces", "pix2pix", "cyclegan"} == set(names)
+    assert expected | {"classification", "faces", "pix2pix", "cyclegan", "pnca"} == set(names)
     loaded = [load_recipe(name) for name in names]
     assert [recipe.name for recipe in loaded] == names
     assert all(recipe.about for recipe in loaded)

@@ -43,11 +43,14 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> n
 
 
 class MobileNetV2Features(nn.Module):
-    """Frozen ImageNet features at strides 4, 8, 16 and 32 (24, 32, 96 and 320 channels)."""
+    """Frozen ImageNet features at strides 4, 8, 16 and 32 (24, 32, 96 and 320 channels).
+
+    weights: ImageNet's; None: of no use until others are loaded
+    """
 
     channels = (24, 32, 96, 320)
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path | None) -> None:
         super().__init__()
         blocks: list[nn.Module] = [_conv(3, 32, 3, 2, 1)]
         inputs = 32
@@ -65,10 +68,11 @@ class MobileNetV2Features(nn.Module):
                 blocks.append(_Inverted(inputs, outputs, stride if i == 0 else 1, expand))
                 inputs = outputs
         self.features = nn.ModuleList(blocks)
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        missing, _ = self.load_state_dict(state, strict=False)
-        if missing:
-            raise WeightsError(f"{weights.name} lacks {len(missing)} tensors of MobileNetV2, {missing[0]} first")
+        if weights is not None:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+            missing, _ = self.load_state_dict(state, strict=False)
+            if missing:
+                raise WeightsError(f"{weights.name} lacks {len(missing)} tensors of MobileNetV2, {missing[0]} first")
         fold_batch_norms(self)
         self.eval().requires_grad_(False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,12 @@ import numpy.typing as npt
 
 from dsanon.align import CROP, Floats, anchors, apply, face_transform, scale_of, warp
 from dsanon.errors import RecipeError
-from dsanon_training.exclusions import celeba_partition, check_training_set, lfw_evaluation_people
+from dsanon_training.exclusions import (
+    celeba_partition,
+    check_auditor_set,
+    check_training_set,
+    lfw_evaluation_people,
+)
 
 MARGIN = 24
 CANVAS = CROP + 2 * MARGIN
@@ -72,24 +78,30 @@ class _Photo:
     points: tuple[tuple[float, float], ...]
 
 
-def _photos(data: Path) -> Iterator[_Photo]:
-    """CelebA's and LFW's photos: those of partition 0 and of people outside pairs.txt train, partition 1 is shown."""
+def _photos(data: Path, auditor: bool) -> Iterator[_Photo]:
+    """CelebA's and LFW's photos of those who train, and of those who may be looked at.
+
+    A generator's: partition 0 and the people outside pairs.txt; partition 1 is shown. An auditor's: partition 1 and the
+    people of pairs.txt with two photos or more; partition 2 is shown.
+    """
     from dsanon.sources import open_source
 
     if (data / "celeba").is_dir():
         parts = celeba_partition(data / "celeba")
+        train, shown = (1, 2) if auditor else (0, 1)
         for sample in open_source("celeba", data / "celeba").samples():
             person = sample.people[0] if sample.people else None
             part = parts.get(Path(sample.file).name)
-            if person and person.subject and part in (0, 1):
+            if person and person.subject and part in (train, shown):
                 path = str(data / "celeba" / sample.file)
-                yield _Photo(path, f"celeba/{person.subject}", part == 1, person.points)
+                yield _Photo(path, f"celeba/{person.subject}", part == shown, person.points)
     if (data / "lfw").is_dir():
         held = lfw_evaluation_people(data / "lfw")
-        for sample in open_source("lfw", data / "lfw").samples():
-            name = sample.people[0].subject
-            if name and name not in held:
-                yield _Photo(str(data / "lfw" / sample.file), f"lfw/{name}", False, ())
+        named = [(s.people[0].subject, s.file) for s in open_source("lfw", data / "lfw").samples()]
+        photos = Counter(name for name, _ in named)
+        for name, file in named:
+            if name and (name in held and photos[name] > 1 if auditor else name not in held):
+                yield _Photo(str(data / "lfw" / file), f"lfw/{name}", False, ())
 
 
 _Face = tuple[npt.NDArray[np.uint8], Floats, Floats]  # pixels, landmarks, corners
@@ -146,13 +158,16 @@ def open_crops(folder: Path) -> Crops:
     )
 
 
-def prepare(data: Path, cache: Path, workers: int, show: Callable[[int, int], None] | None = None) -> Path:
+def prepare(
+    data: Path, cache: Path, workers: int, show: Callable[[int, int], None] | None = None, auditor: bool = False
+) -> Path:
     """The folder in ``cache`` with the crops of ``data`` (which holds celeba/ and lfw/, either may be missing).
 
     Made once, the same for any number of workers. show: called with (done, total) while crops are made.
-    Raises RecipeError for a folder without faces, and if a held-out person is among those who train.
+    auditor: of the people who train an auditor, not a generator.
+    Raises RecipeError for a folder without faces, and if somebody is among those who train who must not be.
     """
-    photos = sorted(_photos(data), key=lambda p: (p.label, p.path))
+    photos = sorted(_photos(data, auditor), key=lambda p: (p.label, p.path))
     if not photos:
         raise RecipeError(f"{data} has neither celeba/ nor lfw/ with photos to train on")
     stamp = [VERSION, CANVAS, [(p.path[len(str(data)) :], p.label, p.held_out) for p in photos]]
@@ -161,9 +176,13 @@ def prepare(data: Path, cache: Path, workers: int, show: Callable[[int, int], No
         _make(photos, folder, workers, show)
     crops = open_crops(folder)
     training = [label for label, held in zip(crops.labels, crops.held_out, strict=True) if not held]
-    lfw = lfw_evaluation_people(data / "lfw") if (data / "lfw").is_dir() else frozenset()
-    celeba = frozenset(p.label[7:] for p in photos if p.held_out and p.label.startswith("celeba/"))
-    check_training_set(training, lfw, celeba)
+    shown = frozenset(p.label for p in photos if p.held_out)
+    if auditor:
+        check_auditor_set(training, shown.union(p.label for p in _photos(data, False) if not p.held_out))
+    else:
+        lfw = lfw_evaluation_people(data / "lfw") if (data / "lfw").is_dir() else frozenset()
+        celeba = frozenset(label.removeprefix("celeba/") for label in shown)
+        check_training_set(training, lfw, celeba)
     return folder
 
 

@@ -1,4 +1,8 @@
-"""Who may train what ships: never LFW's evaluation people, never CelebA's validation and test partitions."""
+"""Who may train what: a generator never LFW's evaluation people nor CelebA's validation and test partitions.
+
+An auditor, who must not know a generator's people, learns from the people of pairs.txt and of CelebA's validation
+partition. Whom it knows it never measures; CelebA's test partition nobody knows.
+"""
 
 from __future__ import annotations
 
@@ -36,3 +40,12 @@ def check_training_set(labels: list[str], lfw_held_out: frozenset[str], celeba_h
     wrong = sorted(held.intersection(labels))
     if wrong:
         raise RecipeError(f"{len(wrong)} held-out people are in the training set: remove them, or the figures are void")
+
+
+def check_auditor_set(labels: list[str], others: frozenset[str]) -> None:
+    """Raise RecipeError if one of ``labels`` is of ``others``: who train generators, or are there to be measured."""
+    if wrong := sorted(others.intersection(labels)):
+        raise RecipeError(
+            f"{len(wrong)} people of the auditor's training set train generators or are to be measured: remove them, "
+            "or its figures are void"
+        )

@@ -10,6 +10,26 @@ from PIL import Image
 
 from dsanon.models.architectures import AnyGenerator
 from dsanon_training.batches import Batch
+from dsanon_training.embedder import Embedder
+
+LOOKED = {"generator": 12, "recogniser": 96}  # photos of unseen people, by what is trained
+_ROWS, _NEAREST = 12, 6
+
+
+def look(network: AnyGenerator | Embedder, batch: Batch, targets: list[int]) -> np.ndarray:
+    """What there is to see of a network, (h, w, 3) uint8."""
+    return neighbours(network, batch) if isinstance(network, Embedder) else grid(network, batch, targets)
+
+
+@torch.no_grad()
+def neighbours(embedder: Embedder, batch: Batch) -> np.ndarray:
+    """(h, w, 3) uint8, one row for each of some photos: the photo, then the others that the embedder finds nearest."""
+    vectors = embedder(batch.real)
+    probes = torch.arange(0, len(vectors), max(1, len(vectors) // _ROWS), device=vectors.device)[:_ROWS]
+    alike = vectors[probes] @ vectors.T
+    alike[torch.arange(len(probes)), probes] = -1
+    nearest = alike.topk(min(_NEAREST, len(vectors) - 1), dim=1).indices
+    return _tiled(batch.real[torch.cat([probes[:, None], nearest], dim=1)])
 
 
 @torch.no_grad()
@@ -30,9 +50,13 @@ def grid(generator: AnyGenerator, batch: Batch, targets: list[int]) -> np.ndarra
         control = batch.real.new_zeros(len(batch.real), identities)
         control[:, target : target + 1] = 1
         columns.append(composite(generator, batch, control))
-    rows = torch.stack(columns, dim=1)  # n, columns, 3, s, s
-    n, c, _, s, _ = rows.shape
-    pixels = ((rows.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).reshape(n * s, c * s, 3)
+    return _tiled(torch.stack(columns, dim=1))
+
+
+def _tiled(rows: torch.Tensor) -> np.ndarray:
+    """(h, w, 3) uint8 of (rows, columns, 3, h, w) in [-1, 1]."""
+    n, c, _, h, w = rows.shape
+    pixels = ((rows.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).reshape(n * h, c * w, 3)
     return np.ascontiguousarray(pixels.cpu().numpy())
 
 

@@ -31,7 +31,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bo
         raise RecipeError(f"batch = {recipe.batch} cannot be shared by {workers} workers: choose a multiple")
     if (out / CHECKPOINT).exists() and not resume:
         raise RecipeError(f"{out} holds a run: go on with --resume, or name another folder with --out")
-    cache = prepare(data, out.parent, cores(), report.progress)
+    cache = prepare(data, out.parent, cores(), report.progress, recipe.family == "pnca")
     if workers == 1:
         return run(recipe, cache, out, engine_for(recipe, torch.device("cuda" if gpus else "cpu")), report)
     return _on_ray(recipe, cache.absolute(), out.absolute(), workers, bool(gpus))

@@ -16,10 +16,11 @@ from dsanon.errors import RecipeError
 from dsanon_training import checkpoints
 from dsanon_training.batches import People, plain, stream
 from dsanon_training.crops import open_crops
+from dsanon_training.embedder import Embedder
 from dsanon_training.engine import Engine
 from dsanon_training.families import Family, open_family
-from dsanon_training.grids import grid
-from dsanon_training.model_card import terms, write_card
+from dsanon_training.grids import LOOKED, look
+from dsanon_training.model_card import terms, write_auditors_card, write_card
 from dsanon_training.recipe import Recipe
 from dsanon_training.report import Report
 from dsanon_training.run_folder import RunFolder
@@ -65,7 +66,8 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
         if folder:
             folder.describe(recipe, engine, crops, people, start)
         few = people.unseen if len(people.unseen) else people.training
-        looked = plain(crops, few[:: max(1, len(few) // 12)][:12]).to(engine.device)
+        count = LOOKED[family.kind]
+        looked = plain(crops, few[:: max(1, len(few) // count)][:count]).to(engine.device)
         shown = [int(i) for i in np.linspace(0, len(people.identities) - 1, 6)]
 
         batches = stream(crops, people, recipe, start, engine, family.partners)
@@ -99,7 +101,7 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
                 )
                 began, since, waited = time.perf_counter(), done, 0.0
             if folder and (done % recipe.grid_every == 0 or done == recipe.steps):
-                folder.grid(done, grid(family.average, looked, shown))
+                folder.grid(done, look(family.average, looked, shown))
             if saves:
                 engine.agree(family.generator)
                 if leads:
@@ -123,11 +125,15 @@ def export(out: Path, family: Family, people: People, recipe: Recipe, steps: int
     """The average as a file that the job loads, its card, and the critics. Identities are hashed: no names in it."""
     config = family.average.config
     said = {"recipe": recipe.name, "steps": steps, "batch": recipe.batch, "dsanon": dsanon.__version__}
-    metadata = {"kind": "generator", "config": config.as_dict(), **said}
+    metadata = {"kind": family.kind, "config": config.as_dict(), **said}
     metadata["identities"] = people.hashed if config.identities else []
     weights = family.average.state_dict()
     digest = checkpoints.export(out / f"{recipe.name}.safetensors", weights, metadata, terms(recipe, family.average))
-    write_card(out / f"{recipe.name}.md", recipe, family.average, people, steps, digest)
+    card = out / f"{recipe.name}.md"
+    if isinstance(family.average, Embedder):
+        write_auditors_card(card, recipe, family.average, people, steps, digest)
+    else:
+        write_card(card, recipe, family.average, people, steps, digest)
     if family.critics:
         weights = {name: t for critic in family.critics for name, t in checkpoints.own_state(critic).items()}
         checkpoints.export(out / f"{recipe.name}.critics.safetensors", weights, {"kind": "critics", **said})

@@ -69,14 +69,14 @@ def cycle_consistency(back: Tensor, start: Tensor) -> Tensor:
     return (back.float() - start.float()).abs().mean()
 
 
-def proxy_nca(embeddings: Tensor, proxies: Tensor, identity: Tensor) -> Tensor:
-    """-E log exp(-d(e, p_y)) / Σ_{z ≠ y} exp(-d(e, p_z)), d the squared distance of unit vectors.
+def proxy_nca(embeddings: Tensor, proxies: Tensor, identity: Tensor, sharpness: float = 1.0) -> Tensor:
+    """-E log exp(-d(e, p_y)) / Σ_{z ≠ y} exp(-d(e, p_z)), d the squared distance of unit vectors, times ``sharpness``.
 
     Movshovitz-Attias et al. 2017, equation 4. embeddings (n, d), proxies (identities, d) of any length,
-    identity (n,) in [0, identities).
+    identity (n,) in [0, identities). sharpness: the square of the length that all vectors are given
     """
     e, p = F.normalize(embeddings.float(), dim=1), F.normalize(proxies.float(), dim=1)
-    distance = 2 - 2 * e @ p.T
+    distance = sharpness * (2 - 2 * e @ p.T)
     mine = F.one_hot(identity, len(p)).bool()
     others = distance.masked_fill(mine, torch.inf)
     return (distance[mine] + torch.logsumexp(-others, dim=1)).mean()

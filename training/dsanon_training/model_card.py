@@ -7,13 +7,14 @@ from pathlib import Path
 from dsanon.models.architectures import AnyGenerator
 from dsanon.models.encoder_decoder import EncoderDecoder
 from dsanon_training.batches import People
+from dsanon_training.embedder import Embedder
 from dsanon_training.recipe import Recipe
 
 _TERMS = "trained on CelebA and LFW, which are for research and not for commercial use; so are these weights"
 _SEES = "IT SEES THE SOURCE'S FACE and anonymizes nobody: for measuring only"
 
 
-def terms(recipe: Recipe, generator: AnyGenerator) -> dict[str, str]:
+def terms(recipe: Recipe, generator: AnyGenerator | Embedder) -> dict[str, str]:
     """Licence, origin and terms, as ``dsanon models`` and a release's card show them."""
     sees = isinstance(generator, EncoderDecoder) and generator.sees_source
     said = f"{_SEES}; {_TERMS}" if sees else _TERMS
@@ -34,5 +35,24 @@ def write_card(path: Path, recipe: Recipe, generator: AnyGenerator, people: Peop
         f"- **Terms**: {said['terms']}.\n"
         "- **Figures**: none were measured in training. Audit a release before you publish it; whatever guided the "
         "training may not audit it.\n",
+        encoding="utf-8",
+    )
+
+
+def write_auditors_card(
+    path: Path, recipe: Recipe, embedder: Embedder, people: People, steps: int, sha256: str
+) -> None:
+    """The card of a recogniser."""
+    config = embedder.config
+    path.write_text(
+        f"# {recipe.name}\n\n{recipe.about}.\n\n"
+        f"- **Network**: `{config.architecture}`, {config.size} × {config.size} to {config.length} values; sha256 "
+        f"`{sha256}`.\n"
+        f"- **Training**: {steps} steps of {recipe.batch}; run.json has recipe, versions and machine.\n"
+        f"- **Data**: {len(people.training)} aligned faces of {config.identities} people, of CelebA's validation "
+        "partition and of the people of LFW's pairs.txt. The file holds hashes of their labels, no names.\n"
+        f"- **Terms**: {terms(recipe, embedder)['terms']}.\n"
+        "- **Figures**: none were measured in training. An audit asks it for nobody whom it learned from, and prints "
+        "beside each figure what it reaches on originals.\n",
         encoding="utf-8",
     )

@@ -25,7 +25,7 @@ class Recipe:
 
     name: str = _key("unnamed", "what it is called, and the name of its files")
     about: str = _key("", "what it is for")
-    family: str = _key("ciagan", "ciagan, siamese, pix2pix or cyclegan: the networks, and what a step does with them")
+    family: str = _key("ciagan", "ciagan, siamese, pix2pix, cyclegan or pnca: the networks, and what a step does")
     network: str = _key("paper", "family siamese: its generator, paper, reference or faces (which sees the source)")
     guide: str = _key("siamese", "family siamese: who judges the identity, siamese or classifier")
     joint: bool = _key(True, "family siamese: the guide goes on learning from painted faces, not from real ones alone")
@@ -36,7 +36,7 @@ class Recipe:
     init: str = _key("", "family ciagan: a generator file to start from, with its critics beside it")
     min_photos: int = _key(4, "people with at least so many training photos become identities of the control vector")
     widths: tuple[int, ...] = _key((32, 64, 128, 256, 256), "family ciagan: channels at 128, 64, 32, 16 and 8 pixels")
-    embedding: int = _key(256, "family ciagan: length of the identity code")
+    embedding: int = _key(256, "family ciagan: length of the identity code; family pnca: of its vectors")
     learning_rate: float = _key(2e-4, "of Adam, for all networks")
     beta1: float = _key(0.5, "of Adam")
     beta2: float = _key(0.99, "of Adam")
@@ -64,6 +64,7 @@ class Recipe:
     away_margin: float = _key(0.05, "cosine to the source below which `away` is 0")
     margin: float = _key(3.0, "family siamese: distance beyond which two people are far enough apart")
     cycle: float = _key(10.0, "family cyclegan: weight of the way there and back")
+    sharpness: float = _key(12.0, "family pnca: squared length of its vectors in the loss")
     teacher_from: int = _key(500, "family ciagan: step at which the teacher begins")
     teacher_full: int = _key(3000, "family ciagan: step from which it has its full weight")
     views: int = _key(2, "family ciagan: augmented crops that the teacher is shown of each face")
@@ -79,7 +80,7 @@ class Recipe:
         return asdict(self)
 
 
-FAMILIES = ("ciagan", "siamese", "pix2pix", "cyclegan")
+FAMILIES = ("ciagan", "siamese", "pix2pix", "cyclegan", "pnca")
 _CHOICES = {
     "family": FAMILIES,
     "network": ("paper", "reference", "faces"),
@@ -88,7 +89,7 @@ _CHOICES = {
 }
 _SHARES = ("own_share", "mix_share", "turned_share", "spread_share", "decay_from", "ema")
 _POSITIVE = (
-    *("steps", "batch", "embedding", "learning_rate", "min_photos", "views", "warmup", "margin"),
+    *("steps", "batch", "embedding", "learning_rate", "min_photos", "views", "warmup", "margin", "sharpness"),
     *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
 )
 _NOT_NEGATIVE = (
@@ -109,7 +110,10 @@ def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """
     path = Path(name)
     if path.suffix == ".toml" and path.is_file():
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {name} cannot be read ({error}): expected a TOML file") from None
     elif name in recipe_names():
         text = files("dsanon_recipes").joinpath(f"{name}.toml").read_text()
     else:

@@ -1,4 +1,8 @@
-"""Is anybody who is measured among those whom the generator was trained on? Then the figures flatter it."""
+"""Is anybody who is measured among those whom a network was trained on? Then its figures are void.
+
+A generator's flatter it; an auditor's condemn whomever it knows, and one that knows the generator's people takes a
+painted face for one of these.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,35 @@ from pathlib import Path
 
 from dsanon.errors import UsageError
 from dsanon.models.weights import read_card
+from dsanon_eval.networks import pnca
+from dsanon_eval.networks.recognisers import AUDITORS, RECOGNISERS
+from dsanon_eval.seeing.observation import usable
+
+_NAMED = ("lfw", "celeba")  # whose labels people go by where they train
 
 
-def trained_on(weights: Path, people: Iterable[str]) -> set[str]:
-    """Those of ``people`` (``dataset/label``) who are identities of the generator's control vector.
+def identities_of(weights: Path, people: Iterable[str]) -> dict[str, int]:
+    """Those of ``people`` (``dataset/label``) who are identities of the generator's control vector, and which.
 
     Raises WeightsError for a file that is no generator.
     """
-    known = set(read_card(weights).identities)
-    return {person for person in people if hashlib.sha256(person.encode()).hexdigest()[:16] in known}
+    numbers = {hashed: number for number, hashed in enumerate(read_card(weights).identities)}
+    hashes = {person: hashlib.sha256(person.encode()).hexdigest()[:16] for person in people}
+    return {person: numbers[hashed] for person, hashed in hashes.items() if hashed in numbers}
+
+
+def trained_on(weights: Path, people: Iterable[str]) -> set[str]:
+    """Those of ``people`` who are identities of the generator. Raises WeightsError likewise."""
+    return set(identities_of(weights, people))
+
+
+def refuse_overlap(measured: Iterable[str], trained: Iterable[str]) -> None:
+    """Raise UsageError if anybody of ``measured`` is among those who may train."""
+    if both := set(measured) & set(trained):
+        raise UsageError(
+            f"{len(both)} people are both in the training set and to be measured: a person of CelebA's "
+            "list_eval_partition.txt must be in one partition only, or the figures are void"
+        )
 
 
 def refuse_trained_on(weights: Path, people: Iterable[str]) -> None:
@@ -26,3 +50,23 @@ def refuse_trained_on(weights: Path, people: Iterable[str]) -> None:
             f"{len(found)} of the people to measure are identities that {weights.name} was trained on: "
             "name a generator trained without them, or the figures are void"
         )
+
+
+def attackers(labels: Iterable[str], generator: Path | None) -> tuple[list[str], list[str]]:
+    """The recognisers that may be asked for people of these source labels, and a note on each other one.
+
+    generator: the file of the one that painted, None where none did. An auditor of ``dsanon train`` is left out where
+    it learned from any of the people, under whatever dataset's name, or from an identity of the generator.
+    Raises WeightsError.
+    """
+    here, notes = usable((*RECOGNISERS, *AUDITORS))
+    if pnca.NAME in here:
+        learned = pnca.learned()
+        named = {f"{dataset}/{label}": label for label in labels for dataset in _NAMED}
+        known = {label for name, label in named.items() if hashlib.sha256(name.encode()).hexdigest()[:16] in learned}
+        shared = learned.intersection(read_card(generator).identities) if generator else set()
+        if known or shared:
+            here.remove(pnca.NAME)
+            whom = f"{len(known)} of the people measured" if known else f"{len(shared)} of the generator's identities"
+            notes.append(f"{pnca.NAME} did not measure: it learned from {whom}")
+    return here, notes

@@ -56,11 +56,16 @@ def face_of(box: Box, landmarks: tuple[float, ...], transform: tuple[float, ...]
     return Face(core, stretched, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
 
 
-def at_place(source: Pixels, release: Pixels, face: Face) -> float:
-    """Correlation in [-1, 1] of both photos' textures inside the hidden outline; 0 where either has none."""
+def at_place(source: Pixels, release: Pixels, face: Face, within: Mask | None = None) -> float:
+    """Correlation in [-1, 1] of both photos' textures inside the hidden outline; 0 where either has none.
+
+    within: (h, w) pixels of the photo outside of which nothing was hidden
+    """
     half = face.transform / 2
     inside = distance_outside(apply(half, face.polygon), (SIDE, SIDE)) == 0
     inside &= warp(np.full(source.shape[:2], 255, np.uint8), half, SIDE, pad=0) == 255
+    if within is not None:
+        inside &= warp(within.astype(np.uint8) * 255, half, SIDE, pad=0) == 255
     a, b = (_texture(_grey(warp(pixels, half, SIDE)), inside) for pixels in (source, release))
     return correlation(a, b, inside)
 

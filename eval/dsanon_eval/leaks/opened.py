@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,16 +18,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsanon.errors import KeyFileError, ReleaseError, UsageError
+from dsanon import boxes
+from dsanon.errors import DsanonError, KeyFileError, ReleaseError, UsageError
+from dsanon.heads import extent, head_box
 from dsanon.images import safe_path
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import MANIFEST
 from dsanon.private_map import open_map
+from dsanon.sample import Person, Rle
+from dsanon.sources import open_source
 from dsanon.sources.stills import IMAGE_SUFFIXES, printable
 from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
 from dsanon_eval.leaks.finding import Finding
 
 MOST_ROWS, MOST_BYTES = 20_000_000, 4 * 2**30  # of a table; the largest datasets have a tenth of it
+SILHOUETTES = frozenset({"coco", "mots"})  # datasets that have some
+SAME_HEAD = 0.9  # IoU of a region and of where the head is guessed to be
 PSEUDONYMOUS = frozenset({"lfw", "folder", "video"})  # the others' paths are numbers, and kept
 
 
@@ -43,7 +49,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A region, as manifest and map have it. frame: of a video · landmarks, transform: () where unknown"""
+    """A region, as manifest and map have it. frame: of a video · landmarks, transform: () where unknown
+
+    silhouette: of a head that was guessed: what of the box the person takes up, so all that was covered (and a bit)
+    """
 
     frame: int | None
     number: int
@@ -53,6 +62,7 @@ class Seen:
     method: str
     landmarks: tuple[float, ...] = ()
     transform: tuple[float, ...] = ()
+    silhouette: Rle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """manifest: the contract's columns, None where they cannot be read · map: None without a readable private side"""
+    """manifest: the contract's columns, None where they cannot be read · map: None without a readable private side
+
+    people: whom the source annotates with silhouettes, by its files
+    """
 
     root: Path
     entries: tuple[Entry, ...]
@@ -81,6 +94,7 @@ class Opened:
     source: Path | None
     findings: tuple[Finding, ...]
     by_region: Mapping[tuple[str, int], int] = field(default_factory=dict)  # (sample, region) → row of the map
+    people: Mapping[str, tuple[Person, ...]] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -139,10 +153,22 @@ class Opened:
                     str(row["method"]),
                     tuple(known.get("landmarks") or ()),
                     tuple(known.get("transform") or ()),
+                    self._silhouette(row, known),
                 )
             )
         grey = frozenset(frame_of(row["sample"]) or 0 for row in rows if row["status"] == "quarantined")
         yield Case(file, there[file], self.original(rows[0]["file"], mapped), tuple(regions), grey)
+
+    def _silhouette(self, row: Mapping[str, Any], known: Mapping[str, Any]) -> Rle | None:
+        """Of the person whose head was guessed to be in a region's box; None where the whole box was covered."""
+        guessed = row["kind"] == "face" and known and known["detector"] == "annotation" and not known["landmarks"]
+        for person in self.people.get(known["source_file"], ()) if guessed else ():
+            rle, place = person.silhouette, extent(person) if person.many else head_box(person)
+            if rle is None or place is None or person.head is not None or person.subject != known["source_subject"]:
+                continue
+            if boxes.iou(boxes.clip([place], rle.width, rle.height), [row["box"]])[0, 0] > SAME_HEAD:
+                return rle
+        return None
 
 
 def frame_of(sample: str) -> int | None:
@@ -188,7 +214,8 @@ def open_release(release: Path, source: Path | None, private: Path | None, key: 
         keys = zip(table["sample"].to_pylist(), table["region"].to_pylist(), strict=True)
         rows = {(sample, region): index for index, (sample, region) in enumerate(keys)}
     where = source.resolve() if source else None
-    return Opened(root, tuple(entries), release_json, manifest, table, where, tuple(findings), rows)
+    opened = Opened(root, tuple(entries), release_json, manifest, table, where, tuple(findings), rows)
+    return replace(opened, people=_people(opened.dataset, where)) if where and table is not None else opened
 
 
 def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
@@ -226,6 +253,17 @@ def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Rec
             yield from table.iter_batches(batch_size=1 << 14, columns=columns)
     except (OSError, pa.ArrowException, MemoryError) as error:
         raise ReleaseError(f"no Parquet file that can be read ({type(error).__name__})") from None
+
+
+def _people(dataset: str, source: Path) -> Mapping[str, tuple[Person, ...]]:
+    """Everybody with a silhouette; nobody where the source is no such dataset (any more): whole boxes are compared."""
+    if dataset not in SILHOUETTES:
+        return {}
+    try:
+        samples = open_source(dataset, source).samples()
+    except DsanonError:
+        return {}
+    return {sample.file: sample.people for sample in samples if any(person.silhouette for person in sample.people)}
 
 
 def _read_json(path: Path) -> tuple[Mapping[str, Any], list[Finding]]:

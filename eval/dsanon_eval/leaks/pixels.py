@@ -18,12 +18,13 @@ import numpy.typing as npt
 from av.error import FFmpegError
 
 from dsanon import boxes
-from dsanon.detectors import Detector
+from dsanon.detectors import Detection, Detector
 from dsanon.errors import BadImage
 from dsanon.images import decode, read_regular
 from dsanon.regions import as_box
-from dsanon.sample import Box, Pixels, Unreadable
+from dsanon.sample import Box, Mask, Pixels, Unreadable
 from dsanon.sources.clip import decoded, probe, to_rgb
+from dsanon.sources.silhouettes import to_mask
 from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.leaks.likeness import Searched, at_place, face_of
 from dsanon_eval.leaks.opened import Case, Seen, is_clip
@@ -32,7 +33,10 @@ PLACE, PLACE_SMALL = 0.9, 0.8  # correlation of a face with what stands in its p
 FOUND = 0.95  # … with the best place of the whole photo: there are many
 CELLS = 16  # a body's box is compared in so many cells each way, for its outline is in neither manifest nor map
 SAME_BODY, STEP = 0.02, 8  # one of which less than this share changed by more than STEP levels is untouched
+SLIGHT = 0.05  # share of a box that a silhouette takes up, below which it tells too little
 SURE = {"hog": 0.5, "centerface": 0.6, "mmod": 0.9, "yunet": 0.8, "retinaface": 0.9}  # scores of what surely is a face
+# … of what is no chance: below it, a detector that finds nothing there in the source has only seen the encoder's noise
+STARK = {"hog": 0.73, "centerface": 0.8}
 LEAST = 16  # pixels of a face that a detector can be sure of
 STRIDE = 8  # frames of a clip between two looks with the detectors
 SPREAD = 12  # levels of deviation that a frame of plain grey may have after encoding
@@ -158,7 +162,8 @@ def _look(
             compared += 1
             if message := _survives(region, original, release, searched):
                 findings.append(Finding("pixels", case.file, f"{where}region {region.number}: {message}"))
-    for box in _untreated(regions, release, detectors):
+    same = original if original is not None and original.shape == release.shape else None
+    for box in _untreated(regions, release, same, detectors):
         x, y = round((box[0] + box[2]) / 2), round((box[1] + box[3]) / 2)
         message = f"{where}an untouched face around ({x}, {y}), where no region is: treat it, or withhold the sample"
         findings.append(Finding("pixels", case.file, message))
@@ -173,7 +178,8 @@ def _survives(region: Seen, original: Pixels, release: Pixels, searched: Searche
         return "the source's body is untouched: treat it, or withhold the sample" if untouched else ""
     face = face_of(region.box, region.landmarks, region.transform)
     weak = f" ({region.method} is a control, not protection)" if region.method in ("blur", "pixelate") else ""
-    here = at_place(original, release, face)
+    within = _covered(region, original.shape[:2])
+    here = at_place(original, release, face, within)
     found = searched.find(face.core)
     if here >= (PLACE_SMALL if found is None else PLACE):
         return f"the source's face is still there, correlation {here:.2f}{weak or ': treat it, or withhold the sample'}"
@@ -182,8 +188,19 @@ def _survives(region: Seen, original: Pixels, release: Pixels, searched: Searche
     dx, dy = round(found[1]), round(found[2])
     size = max(face.core[2] - face.core[0], face.core[3] - face.core[1])
     if max(abs(dx), abs(dy)) <= 0.15 * size:
+        if within is not None:  # what stands around a covered silhouette is the source's, and was looked at above
+            return ""
         return f"the source's face is still there, correlation {found[0]:.2f}{weak}"
     return f"the source's face is found again ({dx:+d}, {dy:+d}) pixels away, correlation {found[0]:.2f}"
+
+
+def _covered(region: Seen, shape: tuple[int, ...]) -> Mask | None:
+    """(h, w) what of the region's box was covered, where that is the person's silhouette; None: all of it."""
+    if region.silhouette is None:
+        return None
+    mask = to_mask(region.silhouette)
+    (x0, y0), (x1, y1) = np.floor(region.box[:2]).astype(int), np.ceil(region.box[2:]).astype(int)
+    return mask if mask.shape == shape and mask[y0:y1, x0:x1].mean() >= SLIGHT else None
 
 
 def _changed(one: Pixels, other: Pixels) -> float:
@@ -194,21 +211,35 @@ def _changed(one: Pixels, other: Pixels) -> float:
     return float((np.abs(a - b) > STEP).mean())
 
 
-def _untreated(regions: Sequence[Seen], release: Pixels, detectors: Sequence[Detector]) -> list[Box]:
+def _untreated(
+    regions: Sequence[Seen], release: Pixels, original: Pixels | None, detectors: Sequence[Detector]
+) -> list[Box]:
     """Faces that a detector is sure of, in no region; each once. Nothing was painted there: they are the source's."""
-    sure = [
-        face
-        for detector in detectors
-        for face in detector(release)
-        if face.score >= SURE.get(face.detector, 1.0) and min(_sides(face.box)) >= LEAST
-    ]
     known = [region.box for region in regions]
     alone: list[Box] = []
-    for face in sure:
-        if not known or boxes.intersection_over_smaller([face.box], known).max() < 0.3:
+    for detector in detectors:
+        before: list[Detection] | None = None
+        for face in detector(release):
+            if face.score < SURE.get(face.detector, 1.0) or min(_sides(face.box)) < LEAST:
+                continue
+            if known and boxes.intersection_over_smaller([face.box], known).max() >= 0.3:
+                continue
+            stark = face.score >= STARK.get(face.detector, 0.0)
+            if original is not None and not stark and not _altered(face.box, original, release):
+                before = detector(original) if before is None else before
+                if not before or boxes.iou([face.box], [other.box for other in before]).max() < 0.3:
+                    continue
             known.append(face.box)
             alone.append(face.box)
     return alone
+
+
+def _altered(box: Box, original: Pixels, release: Pixels) -> bool:
+    """Whether what stands in a box is not what stood there."""
+    height, width = release.shape[:2]
+    x0, y0, x1, y1 = (round(v) for v in as_box(boxes.clip([box], width, height)[0]))
+    place = slice(y0, max(y1, y0 + 1)), slice(x0, max(x1, x0 + 1))
+    return _changed(original[place], release[place]) >= SAME_BODY
 
 
 def _sides(box: Box) -> tuple[float, float]:

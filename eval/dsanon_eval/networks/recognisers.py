@@ -6,15 +6,20 @@ Adding one is a class with ``chip`` and ``embed``, and a line in ``RECOGNISERS``
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dsanon.align import Floats
+from dsanon.boxes import clip
 from dsanon.errors import UsageError
 from dsanon.models import open_session, store
-from dsanon.sample import Pixels
+from dsanon.sample import Box, Pixels
+from dsanon_eval.networks.facenet import FaceNet
+from dsanon_eval.networks.pnca import Pnca
 from dsanon_eval.seeing.faces import arcface_chip, dlib_chip, square_chip
 
 GUIDED = "mobilefacenet"  # the teacher of training: what it does not recognise, it was trained not to
@@ -112,15 +117,36 @@ class MobileFaceNet(_Onnx):
         return arcface_chip(pixels, points)
 
 
+class Osnet(_Onnx):
+    """OSNet ×0.25 (Zhou et al. 2019, MSMT17), 512-d: it knows people by clothes and build, not by faces."""
+
+    name = "osnet"
+    length = 512
+    mean, deviation, reverse = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False
+
+    def crop(self, pixels: Pixels, box: Box) -> Pixels:
+        """256 × 128: the body in ``box``, stretched as the network was trained on them."""
+        height, width = pixels.shape[:2]
+        x0, y0, x1, y1 = (round(float(v)) for v in clip([box], width, height)[0])
+        x0, y0 = min(x0, width - 1), min(y0, height - 1)
+        part = np.ascontiguousarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
+        return np.asarray(cv2.resize(part, (128, 256), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
 RECOGNISERS: dict[str, Callable[[], Recogniser]] = {
     "dlib_resnet": DlibResnet,
     "faceres": FaceRes,
     "mobilefacenet": MobileFaceNet,
+    "facenet_vggface2": partial(FaceNet, "facenet_vggface2"),
+    "facenet_casia": partial(FaceNet, "facenet_casia"),
 }
+# recognisers that learned from people who may be measured: ask attacks.disjoint whether they may be asked
+AUDITORS: dict[str, Callable[[], Recogniser]] = {"pnca": Pnca}
 
 
 def open_recogniser(name: str) -> Recogniser:
     """Loaded. Raises UsageError for an unknown name, WeightsError where its file is missing or altered."""
-    if name not in RECOGNISERS:
-        raise UsageError(f"recogniser {name!r} is unknown: choose from {', '.join(RECOGNISERS)}")
-    return RECOGNISERS[name]()
+    known = RECOGNISERS | AUDITORS
+    if name not in known:
+        raise UsageError(f"recogniser {name!r} is unknown: choose from {', '.join(known)}")
+    return known[name]()

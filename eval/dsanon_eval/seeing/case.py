@@ -79,7 +79,7 @@ class Case:
         samples = self.rows["sample"].to_pylist()
         labels = self.rows["source_subject"].to_pylist()
         scopes, subjects = self.rows["scope"].to_pylist(), self.rows["subject"].to_pylist()
-        people = [_person(*row) for row in zip(scopes, subjects, labels, strict=True)]
+        people = [person_of(*row) for row in zip(scopes, subjects, labels, strict=True)]
         return samples, people, [label is not None for label in labels]
 
     def scenes(self, chosen: Collection[str] | None = None) -> Iterator[Scene]:
@@ -169,7 +169,7 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _person(scope: str, subject: str, label: str | None) -> str:
+def person_of(scope: str, subject: str, label: str | None) -> str:
     """Who the source says it is; else whoever has the pseudonym: a region of a still, or a track of a sequence."""
     return f"unlabelled {scope} {subject}" if label is None else label
 
@@ -198,5 +198,5 @@ def _face(row: dict[str, Any]) -> Face:
         row["detector"] or "",
         row["score"] or 0.0,
     )
-    person = _person(row["scope"], row["subject"], label)
+    person = person_of(row["scope"], row["subject"], label)
     return Face(person, label is not None, row["subject"], row["scope"], row["status"], region, row["region"])

@@ -30,7 +30,9 @@ LOOKING = (
     "dsanon_eval.seeing.faces",
     "dsanon_eval.seeing.observation",
     "dsanon_eval.seeing.pictures",
-    "dsanon_eval.networks.recognisers",
+    "dsanon_eval.networks",
+    "dsanon.models",
+    "dsanon_training.embedder",
     "dsanon_eval.utility.frechet",
 )
 

@@ -24,7 +24,8 @@ class Picture:
 
     looked: (n,) whether this picture was made of the face (controls are made of some only)
     found: detector → (n,) · embeddings: recogniser → (n, length) · landmarks: (n, 136)
-    face_features, image_features: (n, 320), (s, 320) · light: (n, 1), luma of the face
+    face_features, image_features: (n, 320), (s, 320) · face_fid, image_fid: (n, 2048), (s, 2048), or no columns
+    light: (n, 1), luma of the face
     Rows that were not looked at are False or NaN.
     """
 
@@ -34,6 +35,8 @@ class Picture:
     landmarks: Floats
     face_features: Floats
     image_features: Floats
+    face_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    image_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     light: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
 
@@ -88,27 +91,18 @@ def gather(observed: Iterable[tuple[Scene, dict[Look, Observation]]]) -> Gathere
         looked = np.zeros(len(faces), np.bool_)
         found: dict[str, Bools] = {}
         arrays: dict[str, Floats] = {}
-        images = np.full((len(leaders), 0), np.nan, np.float32)
-        for here, number, seen in parts:
+        for here, _, seen in parts:
             looked[here] = True
             for detector in seen.squares:
                 column = found.setdefault(detector, np.zeros(len(faces), np.bool_))
                 column[here] = [seen.found(detector, place) for place in places[here]]
             named = {f"e {name}": vectors for name, vectors in seen.embeddings.items()}
-            for name, value in {
-                **named,
-                "landmarks": seen.landmarks,
-                "face": seen.face_features,
-                "light": seen.light,
-            }.items():
+            named |= {"fid": seen.face_fid, "light": seen.light}
+            for name, value in {**named, "landmarks": seen.landmarks, "face": seen.face_features}.items():
                 if value.size and np.isfinite(value).any():
                     if name not in arrays:
                         arrays[name] = np.full((len(faces), value.shape[1]), np.nan, np.float32)
                     arrays[name][here] = value
-            if seen.image_features.size:
-                if not images.shape[1]:
-                    images = np.full((len(leaders), seen.image_features.shape[1]), np.nan, np.float32)
-                images[number] = seen.image_features[0]
         none = np.full((len(faces), 0), np.nan, np.float32)
         embeddings = {name[2:]: value for name, value in arrays.items() if name.startswith("e ")}
         pictures[kind] = Picture(
@@ -117,8 +111,19 @@ def gather(observed: Iterable[tuple[Scene, dict[Look, Observation]]]) -> Gathere
             embeddings,
             arrays.get("landmarks", none),
             arrays.get("face", none),
-            images,
-            arrays.get("light", none),
+            _of_images(len(leaders), [(number, seen.image_features) for _, number, seen in parts]),
+            face_fid=arrays.get("fid", none),
+            image_fid=_of_images(len(leaders), [(number, seen.image_fid) for _, number, seen in parts]),
+            light=arrays.get("light", none),
         )
     derived = {kind: pictures.pop(kind) for kind in list(pictures) if is_derived(kind)}
     return Gathered(faces, files, leaders, pictures, where, derived)
+
+
+def _of_images(samples: int, seen: Iterable[tuple[int, Floats]]) -> Floats:
+    """(s, length) of the (1, length) features of some samples, by their number; () of looks that made none."""
+    there = [(number, rows[0]) for number, rows in seen if rows.size]
+    out = np.full((samples, len(there[0][1]) if there else 0), np.nan, np.float32)
+    for number, row in there:
+        out[number] = row
+    return out

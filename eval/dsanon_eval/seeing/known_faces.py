@@ -1,27 +1,32 @@
-"""Faces of people whose name is known, found in LFW and CelebA themselves: what the generator is measured on."""
+"""Faces of people whose name is known, found in LFW and CelebA themselves: what a generator is measured on."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
+from dsanon.errors import SourceError
 from dsanon.images import read_photo
 from dsanon.models import store
-from dsanon.progress import Progress
-from dsanon.regions import RegionFinder
+from dsanon.regions import NOBODY, RegionFinder
 from dsanon.sample import Photo, Pixels, Region, Sample
 from dsanon.sources import open_source
 from dsanon.sources.lfw import Pair
 from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.code import FINDING, digest
+from dsanon_eval.seeing.pool import remembered
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFace:
-    """One person's face in one photo, aligned. person: ``dataset/label`` · number: of LFW's image, else 0."""
+    """One person's face in one photo; its region has no landmarks where it could not be aligned.
+
+    person: ``dataset/label`` · number: of LFW's image, else 0
+    """
 
     root: Path
     sample: Sample
@@ -31,80 +36,97 @@ class KnownFace:
     number: int = 0
 
     def pixels(self) -> Pixels:
-        """The photo. It was read before, so it can be again (OSError if it is gone)."""
-        photo = read_photo(self.root, self.sample)
-        if not isinstance(photo, Photo):
-            raise OSError(f"{self.root / self.sample.file}: {photo.reason}")
-        return photo.pixels
+        """The photo. It was read before, so it can be again (SourceError if it is gone)."""
+        return _read(self.root, self.sample).pixels
 
 
-class Finder:
-    """Finds the named person's face as ``dsanon anonymize`` would; remembers it in the cache."""
+def find(dataset: str, root: Path, samples: Sequence[Sample], cache: Cache, workers: int = 0) -> list[KnownFace]:
+    """The named person's face in each sample that names one, found as ``dsanon anonymize`` would.
 
-    def __init__(self, cache: Cache) -> None:
-        from dsanon.detectors import open_detectors
-        from dsanon.landmarks import Landmarker
-
-        self._cache = cache
-        self._find = RegionFinder(open_detectors(), Landmarker(store.path("landmarks68")), "face")
-
-    def __call__(self, dataset: str, root: Path, sample: Sample) -> KnownFace | None:
-        """The face of the sample's person, None where it cannot be aligned."""
-        photo = read_photo(root, sample)
-        label = sample.people[0].subject if sample.people else None
-        if not isinstance(photo, Photo) or label is None:
-            return None
-        key = f"face {digest(*FINDING)} {dataset} {photo.sha256} {sample.people!r}"
-        stored = self._cache.get(key)
-        if stored is None:
-            found = [r for r in self._find(sample, photo.pixels) if r.label == label and r.landmarks]
-            stored = json.dumps([{name: getattr(region, name) for name in _KEPT} for region in found]).encode()
-            self._cache.put(key, stored)
-        regions = [_region(row) for row in json.loads(stored)]
-        number = int(Path(sample.file).stem.rsplit("_", 1)[-1]) if dataset == "lfw" else 0
-        return KnownFace(root, sample, photo.sha256, regions[0], f"{dataset}/{label}", number) if regions else None
+    Nobody is left out: a face that cannot be aligned is where the annotation has it. workers: see :func:`remembered`.
+    Raises SourceError for a photo that cannot be read.
+    """
+    named = [(sample, label) for sample in samples if sample.people and (label := sample.people[0].subject)]
+    hashes = [_read(root, sample).sha256 for sample, _ in named]
+    tasks = [
+        (f"person {digest(*FINDING)} {dataset} {sha256} {sample.people!r}", (root, sample, label))
+        for (sample, label), sha256 in zip(named, hashes, strict=True)
+    ]
+    regions = remembered(f"find {dataset}", tasks, _find, workers, cache)
+    return [
+        KnownFace(root, sample, sha256, _region(json.loads(region)), f"{dataset}/{label}", _number(dataset, sample))
+        for (sample, label), sha256, region in zip(named, hashes, regions, strict=True)
+    ]
 
 
-def find(dataset: str, root: Path, samples: Sequence[Sample], cache: Cache) -> Iterator[KnownFace]:
-    """The known faces of ``samples``, in their order."""
-    finder = Finder(cache)
-    with Progress(f"faces in {dataset}", len(samples)) as progress:
-        for sample in samples:
-            face = finder(dataset, root, sample)
-            progress.add({"samples": 1, "faces": face is not None})
-            if face is not None:
-                yield face
-    cache.commit()
-
-
-def celeba_test_samples(root: Path, people: int) -> list[Sample]:
-    """The photos of ``people`` of CelebA's partition 2, who never train, the first by identity number."""
+def celeba_samples(root: Path, partition: int, people: int | None = None) -> list[Sample]:
+    """The photos of CelebA's partition (0 trains, 2 never does): of its first ``people`` by identity number, or all."""
     from dsanon_training.exclusions import celeba_partition
 
     parts = celeba_partition(root)
-    samples = [s for s in open_source("celeba", root).samples() if parts.get(Path(s.file).name) == 2]
+    samples = [s for s in open_source("celeba", root).samples() if parts.get(Path(s.file).name) == partition]
     named = sorted({int(s.people[0].subject) for s in samples if s.people[0].subject})[:people]
     chosen = {str(number) for number in named}
     return [s for s in samples if s.people[0].subject in chosen]
 
 
 def lfw_samples(root: Path, folds: Sequence[Sequence[Pair]]) -> list[Sample]:
-    """The photos that the pairs of ``folds`` name."""
+    """The photos that the pairs of ``folds`` name. Raises SourceError if one is not there."""
     wanted = {f"{p.first}_{p.i:04d}" for fold in folds for p in fold}
     wanted |= {f"{p.second}_{p.j:04d}" for fold in folds for p in fold}
-    return [s for s in open_source("lfw", root).samples() if Path(s.file).stem in wanted]
+    found = {Path(s.file).stem: s for s in open_source("lfw", root).samples()}
+    if missing := sorted(wanted - found.keys()):
+        raise SourceError(
+            f"{len(missing)} of {len(wanted)} images that pairs.txt names are not in {root}, {missing[0]} first: "
+            "a pair that is left out would flatter the figures, so get all of LFW"
+        )
+    return [sample for stem, sample in sorted(found.items()) if stem in wanted]
 
 
-_KEPT = ("kind", "box", "label", "landmarks", "transform", "detector", "score")
+def lfw_training_samples(root: Path) -> list[Sample]:
+    """The photos of LFW's people whom pairs.txt does not name: they may train."""
+    from dsanon_training.exclusions import lfw_evaluation_people
+
+    held = lfw_evaluation_people(root)
+    return [s for s in open_source("lfw", root).samples() if s.people[0].subject not in held]
+
+
+def _find(task: tuple[Path, Sample, str]) -> bytes:
+    """The region of the sample's person: aligned if any of theirs is, else where they must be."""
+    root, sample, label = task
+    pixels = _read(root, sample).pixels
+    found = [region for region in _finder(digest(*FINDING))(sample, pixels) if region.label == label]
+    height, width = pixels.shape[:2]
+    nobody = Region("face", (0.0, 0.0, float(width), float(height)), label, reason=NOBODY)
+    best = next((region for region in found if region.landmarks), found[0] if found else nobody)
+    return json.dumps({name: getattr(best, name) for name in _KEPT}).encode()
+
+
+@once
+def _finder(_: str) -> RegionFinder:
+    from dsanon.detectors import open_detectors
+    from dsanon.landmarks import Landmarker
+
+    return RegionFinder(open_detectors(), Landmarker(store.path("landmarks68")), "face")
+
+
+def _read(root: Path, sample: Sample) -> Photo:
+    photo = read_photo(root, sample)
+    if not isinstance(photo, Photo):
+        raise SourceError(
+            f"{root / sample.file}: {photo.reason}: restore it, for nobody may be left out of the figures"
+        )
+    return photo
+
+
+def _number(dataset: str, sample: Sample) -> int:
+    return int(Path(sample.file).stem.rsplit("_", 1)[-1]) if dataset == "lfw" else 0
+
+
+_KEPT = ("kind", "box", "label", "landmarks", "transform", "detector", "score", "reason")
 
 
 def _region(row: dict[str, Any]) -> Region:
-    return Region(
-        row["kind"],
-        tuple(row["box"]),
-        row["label"],
-        tuple(row["landmarks"]),
-        tuple(row["transform"]),
-        row["detector"],
-        row["score"],
-    )
+    for name in ("box", "landmarks", "transform"):
+        row[name] = tuple(row[name])
+    return Region(**row)

@@ -19,6 +19,7 @@ from dsanon.detectors import Detector, open_detectors
 from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.sample import Box, Pixels, Region
+from dsanon_eval.networks import inception
 from dsanon_eval.networks.recognisers import Recogniser, open_recogniser
 from dsanon_eval.seeing.code import LOOKING, RENDERING, digest
 from dsanon_eval.seeing.faces import luma, place
@@ -31,8 +32,9 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Which instruments look. features: MobileNetV2's, for Fréchet distances · landmarks: find them again
+    """Which instruments look. landmarks: find them again.
 
+    features: for Fréchet distances, MobileNetV2's and, where a user's weights are here, FID's
     wide: crops are taken so many times as wide, so that they show what is around a face
     """
 
@@ -50,6 +52,7 @@ class Observation:
     squares: detector → (m, 4) landmark squares of every face it finds · embeddings: recogniser → (r, length)
     landmarks: (r, 136) found again in this picture; where no detector finds the face, at its place
     face_features, image_features: (r, 320), NaN for a face that cannot be aligned, and (1, 320); () if not asked for
+    face_fid, image_fid: the same by FID's Inception, (r, 2048) and (1, 2048); () without its weights
     light: (r, 1) mean luma of the face, 0 to 255; () without recognisers
     """
 
@@ -58,6 +61,8 @@ class Observation:
     landmarks: Floats
     face_features: Floats
     image_features: Floats
+    face_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    image_fid: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     light: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
     def found(self, detector: str, place: Box) -> bool:
@@ -70,7 +75,7 @@ class Observation:
         arrays: dict[str, Any] = {f"s:{name}": a for name, a in self.squares.items()}
         arrays |= {f"e:{name}": a for name, a in self.embeddings.items()}
         arrays |= {"landmarks": self.landmarks, "face": self.face_features, "image": self.image_features}
-        arrays["light"] = self.light
+        arrays |= {"face fid": self.face_fid, "image fid": self.image_fid, "light": self.light}
         np.savez(out, **arrays)
         return out.getvalue()
 
@@ -85,7 +90,9 @@ class Observation:
             named["landmarks"],
             named["face"],
             named["image"],
-            named["light"],
+            face_fid=named["face fid"],
+            image_fid=named["image fid"],
+            light=named["light"],
         )
 
 
@@ -96,10 +103,12 @@ class Instruments:
         self.detectors: list[Detector] = open_detectors(",".join(suite.detectors)) if suite.detectors else []
         self.recognisers: list[Recogniser] = [open_recogniser(name) for name in suite.recognisers]
         self._features: Any = None
+        self._fid: Any = None
         if suite.features:
             from dsanon_eval.utility.frechet import Features
 
             self._features = Features()
+            self._fid = inception.InceptionFeatures() if inception.registered() else None
         self._landmarker = Landmarker(store.path("landmarks68")) if suite.landmarks else None
         self._wide = suite.wide
 
@@ -110,7 +119,9 @@ class Instruments:
         embeddings = {r.name: r.embed([r.chip(pixels, p) for p in around]) for r in self.recognisers}
         again = self._again(pixels, [place(region) for region in regions], seen)
         light = np.array([[luma(pixels, p)] for p in points], dtype=np.float32).reshape(-1, 1)
-        return Observation(seen, embeddings, again, *self._looks(pixels, regions), light)
+        face_fid, image_fid = self._looks(self._fid, pixels, regions)
+        features = self._looks(self._features, pixels, regions)
+        return Observation(seen, embeddings, again, *features, face_fid=face_fid, image_fid=image_fid, light=light)
 
     def _again(self, pixels: Pixels, places: Sequence[Box], seen: dict[str, Any]) -> Floats:
         """Landmarks of this picture, in the square of the first detector that finds the face, else at its place."""
@@ -126,15 +137,16 @@ class Instruments:
             rows[i] = self._landmarker(pixels, square).ravel()
         return rows
 
-    def _looks(self, pixels: Pixels, regions: Sequence[Region]) -> tuple[Floats, Floats]:
-        if self._features is None:
+    def _looks(self, network: Any, pixels: Pixels, regions: Sequence[Region]) -> tuple[Floats, Floats]:
+        """The network's features of every region's crop and of the whole picture; () where there is no network."""
+        if network is None:
             return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
-        rows = np.full((len(regions), self._features.length), np.nan, np.float32)
+        rows = np.full((len(regions), network.length), np.nan, np.float32)
         there = [i for i, region in enumerate(regions) if region.transform]
         crops = [warp(pixels, zoomed(np.array(regions[i].transform).reshape(2, 3), 1 / self._wide)) for i in there]
         if crops:
-            rows[there] = self._features(crops)
-        return rows, np.asarray(self._features([pixels]), dtype=np.float32)
+            rows[there] = network(crops)
+        return rows, np.asarray(network([pixels]), dtype=np.float32)
 
 
 def zoomed(transform: Transform, zoom: float) -> Transform:
@@ -158,6 +170,7 @@ def fingerprint(suite: Suite) -> str:
     """A digest of instruments, weights and code. Raises WeightsError for a missing file."""
     names = [name for name in (*suite.detectors, *suite.recognisers) if name != "hog"]
     names += [FEATURES] * suite.features + ["landmarks68"] * suite.landmarks
+    names += [inception.NAME] * (suite.features and inception.registered())
     parts = [f"{suite} {digest(*RENDERING, *LOOKING)}", *(f"{name} {store.sha256(store.path(name))}" for name in names)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -49,17 +49,24 @@ def seen(detector: str, found: npt.ArrayLike, people: Sequence[str]) -> list[Mea
 
 
 def measure(
-    detector: str, control: str, original: npt.ArrayLike, again: npt.ArrayLike, people: Sequence[str]
+    detector: str,
+    control: str,
+    original: npt.ArrayLike,
+    again: npt.ArrayLike,
+    people: Sequence[str],
+    name: str = "detection_rate",
 ) -> list[Measurement]:
     """The share of faces found in the original that are found in the control at the same place.
 
     original, again: (n,) bool, a row a face · n of the figure: faces found in the original
+    name: detection_rate of the faces that the method treated, who are expected to be found · …_covered of those that
+    it could not treat, who are not · …_all of both together
     """
     before, after = np.asarray(original, dtype=bool), np.asarray(again, dtype=bool)
     hits = after[before]
     if not hits.size:
         return []
     who = [person for person, seen in zip(people, before, strict=True) if seen]
-    paper = PAPER.get(control) if detector == "hog" else None
+    paper = PAPER.get(control) if (detector, name) == ("hog", "detection_rate") else None
     interval = share_of_people(hits, who)
-    return [Measurement("detection_rate", detector, control, float(hits.mean()), interval, hits.size, paper)]
+    return [Measurement(name, detector, control, float(hits.mean()), interval, hits.size, paper)]

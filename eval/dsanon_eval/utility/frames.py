@@ -1,25 +1,28 @@
-"""The frames of a release's sequences beside those of its source, with the faces that were treated in them."""
+"""The pictures of a release beside those of its source, with the regions that were treated in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dsanon.durable import read_json
+from dsanon.images import read_photo
 from dsanon.landmarks import face_polygon
 from dsanon.manifest import read_rows
 from dsanon.private_map import lookup
-from dsanon.sample import Box, Photo, Sample
-from dsanon.sources import open_source
+from dsanon.sample import Box, Person, Photo, Region, Sample
+from dsanon.sources import Source, open_source
 from dsanon.sources.stills import printable
+from dsanon_eval.leaks.opened import frame_of
+from dsanon_eval.seeing.case import person_of
 
 Frame = npt.NDArray[np.uint8]
+BLOCK = 15  # frames
 SEQUENCES = ("mots", "mot", "video")  # datasets whose samples are frames
 
 
@@ -49,15 +52,38 @@ class Face:
         return x0, y0, x1, y1
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body that was treated. person: the source's label, or a name of its own · subject: its pseudonym"""
+
+    person: str
+    scope: str
+    subject: str
+    box: Box
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """One frame of both. number: of the frame in its sequence, ascending by 1 where none is missing."""
+    """One frame of both. number: of the frame in its sequence, ascending by 1 where none is missing.
+
+    people: whom the source annotates · regions: what was treated, without silhouettes · bodies: those among them
+    withheld: the release shows nothing of the source here
+    """
 
     sequence: str
     number: int
     release: Frame
     original: Frame
     faces: tuple[Face, ...]
+    people: tuple[Person, ...] = ()
+    regions: tuple[Region, ...] = ()
+    bodies: tuple[Body, ...] = ()
+    withheld: bool = False
+
+    @property
+    def block(self) -> str:
+        """A name for the half second that it lies in: neighbouring frames are not independent trials."""
+        return f"{self.sequence} {self.number // BLOCK}"
 
     @property
     def frames(self) -> tuple[Frame, Frame]:
@@ -65,8 +91,10 @@ class Pair:
         return self.release, self.original
 
 
-def face_pairs(release: Path, source: Path, private: Path, frames: int) -> Iterator[Iterator[Pair]]:
-    """The sequences of a release, each as its pairs of frames in order, at most ``frames`` of them.
+def face_pairs(
+    release: Path, source: Path, private: Path, frames: int, only: str | None = None
+) -> Iterator[Iterator[Pair]]:
+    """The sequences of a release, or the ``only`` one, each as its pairs of frames in order: at most ``frames``.
 
     Nothing for a dataset of stills. Raises KeyFileError and ReleaseError where the private map cannot be read.
     """
@@ -74,40 +102,83 @@ def face_pairs(release: Path, source: Path, private: Path, frames: int) -> Itera
     dataset = str(configuration.get("dataset", ""))
     if dataset not in SEQUENCES:
         return
-    faces, files = _faces(release, private)
+    known = _known(release, private)
     made, original = open_source(dataset, release / "data"), open_source(dataset, source)
     theirs: dict[tuple[str, int | None], Sample] = {(printable(s.file), s.frame): s for s in original.samples()}
     for name, group in groupby(made.samples(), key=lambda sample: str(sample.sequence)):
+        if only not in (None, name):
+            continue
         samples = [sample for sample in group if not sample.problem]
-        matched = [theirs.get((files.get(sample.file, sample.file), sample.frame)) for sample in samples]
+        matched = [theirs.get((known.files.get(sample.file, sample.file), sample.frame)) for sample in samples]
         both = enumerate(zip(samples, matched, strict=True))
-        known = [(number, mine, other) for number, (mine, other) in both if other is not None][:frames]
-        if known:
-            yield _pairs(name, known, made, original, faces)
+        there = [(number, mine, other) for number, (mine, other) in both if other is not None][:frames]
+        if there:
+            yield _pairs(name, there, made, original, known)
 
 
-def _pairs(name: str, known: list[tuple[int, Sample, Sample]], made: Any, original: Any, faces: Any) -> Iterator[Pair]:
-    ours, theirs = made.read([mine for _, mine, _ in known]), original.read([other for *_, other in known])
-    for (number, mine, _), after, before in zip(known, ours, theirs, strict=True):
-        readable = isinstance(after, Photo) and isinstance(before, Photo)
-        if readable and after.pixels.shape == before.pixels.shape:
-            yield Pair(name, number, after.pixels, before.pixels, tuple(faces.get((mine.file, mine.frame), ())))
+def still_pairs(release: Path, source: Path, private: Path, dataset: str, files: Collection[str]) -> Iterator[Pair]:
+    """The stills of a release among ``files`` (below data/), each a sequence of its own; the same errors."""
+    known = _known(release, private)
+    original = open_source(dataset, source)
+    theirs = {printable(sample.file): sample for sample in original.samples()}
+    for file in sorted(set(files) & known.files.keys()):
+        other = theirs.get(known.files[file])
+        if other is None:
+            continue
+        after, before = read_photo(release / "data", Sample(file, file)), read_photo(source, other)
+        if isinstance(after, Photo) and isinstance(before, Photo) and after.pixels.shape == before.pixels.shape:
+            yield _pair(file, 0, Sample(file, file), other, after, before, known)
 
 
-def _faces(release: Path, private: Path) -> tuple[dict[tuple[str, int | None], list[Face]], dict[str, str]]:
-    """(painted faces by released file and frame, released file → source file)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """By released file and frame: painted faces, treated regions, what is withheld · files: released → source file."""
+
+    faces: dict[tuple[str, int | None], list[Face]]
+    regions: dict[tuple[str, int | None], list[Region]]
+    bodies: dict[tuple[str, int | None], list[Body]]
+    withheld: set[tuple[str, int | None]]
+    files: dict[str, str]
+
+
+def _pairs(
+    name: str, there: list[tuple[int, Sample, Sample]], made: Source, original: Source, known: _Known
+) -> Iterator[Pair]:
+    ours, theirs = made.read([mine for _, mine, _ in there]), original.read([other for *_, other in there])
+    for (number, mine, other), after, before in zip(there, ours, theirs, strict=True):
+        if isinstance(after, Photo) and isinstance(before, Photo) and after.pixels.shape == before.pixels.shape:
+            yield _pair(name, number, mine, other, after, before, known)
+
+
+def _pair(name: str, number: int, mine: Sample, other: Sample, after: Photo, before: Photo, known: _Known) -> Pair:
+    place = mine.file, mine.frame
+    faces, regions, bodies = (tuple(m.get(place, ())) for m in (known.faces, known.regions, known.bodies))
+    withheld = place in known.withheld
+    return Pair(name, number, after.pixels, before.pixels, faces, other.people, regions, bodies, withheld)
+
+
+def _known(release: Path, private: Path) -> _Known:
+    """What manifest and map tell."""
     manifest = read_rows(release / "manifest.parquet").to_pylist()
     public = {(row["sample"], row["region"]): row for row in manifest if row["region"] is not None}
-    faces: dict[tuple[str, int | None], list[Face]] = {}
-    files: dict[str, str] = {}
+    known = _Known(
+        {}, {}, {}, {(r["file"], frame_of(r["sample"])) for r in manifest if r["status"] == "quarantined"}, {}
+    )
     for row in lookup(release, private):
         shown = public.get((row["sample"], row["region"]))
         if shown is None:
             continue
-        files[shown["file"]] = row["source_file"]
-        if shown["kind"] == "face" and shown["status"] == "anonymized" and row["landmarks"]:
-            frame = int(row["sample"].rpartition("#")[2]) if "#" in row["sample"] else None
-            points = np.array(row["landmarks"], dtype=np.float64).reshape(68, 2)
-            x0, y0, x1, y1 = shown["box"]
-            faces.setdefault((shown["file"], frame), []).append(Face(row["subject"], (x0, y0, x1, y1), points))
-    return faces, files
+        known.files[shown["file"]] = row["source_file"]
+        place = shown["file"], frame_of(row["sample"])
+        x0, y0, x1, y1 = shown["box"]
+        box, landmarks = (x0, y0, x1, y1), tuple(row["landmarks"] or ())
+        if shown["status"] in ("anonymized", "fallback"):
+            region = Region(shown["kind"], box, row["subject"], landmarks, tuple(row["transform"] or ()))
+            known.regions.setdefault(place, []).append(region)
+            if shown["kind"] == "body":
+                person = person_of(row["scope"], row["subject"], row["source_subject"])
+                known.bodies.setdefault(place, []).append(Body(person, row["scope"], row["subject"], box))
+        if shown["kind"] == "face" and shown["status"] == "anonymized" and landmarks:
+            points = np.array(landmarks, dtype=np.float64).reshape(68, 2)
+            known.faces.setdefault(place, []).append(Face(row["subject"], box, points))
+    return known

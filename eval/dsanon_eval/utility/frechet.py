@@ -1,6 +1,7 @@
 """How far the released faces are from real ones as a distribution: Fréchet distance, KID, precision and recall.
 
-On MobileNetV2's ImageNet features, so the names say ``mobilenetv2``: only the original Inception weights make it FID.
+On MobileNetV2's ImageNet features, so the names say ``mobilenetv2``: only the original Inception weights make it FID,
+and where a user has brought these there are figures of that name, too.
 Small samples are far from each other by chance: two halves of the originals are the floor that is printed beside.
 """
 
@@ -18,6 +19,11 @@ from dsanon_eval.measurement import Measurement
 
 Floats = npt.NDArray[np.float64]
 SIZE = 160  # pixels: face crops and whole images are scaled to this square
+# network → what its distances, kernel distances, precision and recall are called
+NAMES = {
+    "mobilenet_v2": ("fd_mobilenetv2", "kid_mobilenetv2", "precision_mobilenetv2", "recall_mobilenetv2"),
+    "inception_fid": ("fid", "kid_inception", "precision_inception", "recall_inception"),
+}
 _ROUNDS = 10  # ways to halve the people
 _MOST = 2000  # rows of which all pairs are compared
 _NEAREST = 3  # of precision and recall (Kynkäänniemi et al. 2019)
@@ -55,6 +61,10 @@ def frechet_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     if min(len(x), len(y)) < 2:
         return float("nan")
     mean = np.square(x.mean(0) - y.mean(0)).sum()
+    if max(len(x), len(y)) <= x.shape[1]:  # with fewer rows than columns the same follows from the rows' products
+        u, v = ((p - p.mean(0)) / np.sqrt(len(p) - 1) for p in (x, y))
+        shared = np.linalg.svd(u @ v.T, compute_uv=False).sum()
+        return float(max(0.0, mean + np.square(u).sum() + np.square(v).sum() - 2 * shared))
     cx, cy = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
     # the trace of the root of AB is the sum of the roots of its eigenvalues: those of A^½ B A^½, which is symmetric
     values, vectors = np.linalg.eigh(cx)
@@ -98,10 +108,16 @@ def halves(features: npt.ArrayLike, people: Sequence[str], seed: int = 0) -> tup
 
 
 def measure(
-    where: str, control: str, real: npt.ArrayLike, made: npt.ArrayLike, people: Sequence[str]
+    where: str,
+    control: str,
+    real: npt.ArrayLike,
+    made: npt.ArrayLike,
+    people: Sequence[str],
+    network: str = "mobilenet_v2",
 ) -> list[Measurement]:
     """Distances of a control's features to the originals'. where: ``face`` or ``image`` · people: of each row, of both.
 
+    network: whose features these are, one of ``NAMES``.
     To be comparable with the floor, both sides are halves of different people, too: control of the one half against
     originals of the other. The interval is over the ways to halve. n: rows of the smallest side. What so few rows
     cannot tell is not among the figures.
@@ -115,12 +131,9 @@ def measure(
         values.append((frechet_distance(one, other), kid(some, others), *precision_recall(some, others)))
     table = np.array(values)
     low, high = np.quantile(table, (0.025, 0.975), axis=0)
-    names = ("fd_mobilenetv2", "kid_mobilenetv2", "precision_mobilenetv2", "recall_mobilenetv2")
     return [
-        Measurement(
-            f"{name}_{where}", "mobilenet_v2", control, float(table[:, i].mean()), (float(low[i]), float(high[i])), n
-        )
-        for i, name in enumerate(names)
+        Measurement(f"{name}_{where}", network, control, float(table[:, i].mean()), (float(low[i]), float(high[i])), n)
+        for i, name in enumerate(NAMES[network])
         if np.isfinite(table[:, i]).all()
     ]
 

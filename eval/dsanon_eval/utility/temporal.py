@@ -18,12 +18,11 @@ import numpy.typing as npt
 
 from dsanon.sample import Box
 from dsanon_eval.measurement import Gate, Measurement
-from dsanon_eval.utility.frames import Face, Frame, Pair, face_pairs
+from dsanon_eval.utility.frames import BLOCK, Face, Frame, Pair, face_pairs
 
 Floats = npt.NDArray[np.float64]
 
 JITTER = 1.1  # the release's landmark jitter is at most so many times the source's
-BLOCK = 15  # frames
 _DRAWS = 1000
 _FLOW_SIDE = 480  # pixels of the longer side at which motion is measured
 _LOST = 1.0  # pixels by which forward and backward flow may disagree: beyond, something was covered or uncovered

@@ -13,6 +13,7 @@ from dsanon.models.architectures import AnyGenerator, build
 from dsanon.models.generator import GeneratorConfig
 from dsanon_training.batches import Batch, People
 from dsanon_training.crops import Crops
+from dsanon_training.embedder import Embedder
 from dsanon_training.engine import Descent, Engine
 from dsanon_training.recipe import Recipe
 
@@ -22,10 +23,12 @@ class Family(Protocol):
 
     critics: exported beside the generator, so that another run can start from both, () if none can
     partners: whether a batch must bring photos of the targets
+    kind: what ships, a ``generator`` or a ``recogniser``
     """
 
-    generator: AnyGenerator
-    average: AnyGenerator
+    kind: str
+    generator: AnyGenerator | Embedder
+    average: AnyGenerator | Embedder
     networks: dict[str, nn.Module]
     descents: dict[str, Descent]
     critics: tuple[nn.Module, ...]
@@ -42,6 +45,7 @@ _FAMILIES = {
     "siamese": "siamese_guided.SiameseGuided",
     "pix2pix": "translators.Pix2PixFamily",
     "cyclegan": "translators.CycleGanFamily",
+    "pnca": "pnca.Pnca",
 }
 
 

@@ -32,6 +32,7 @@ def teacher_share(recipe: Recipe, step: int) -> float:
 class Ciagan:
     """See :class:`dsanon_training.families.Family`."""
 
+    kind = "generator"
     partners = False
 
     def __init__(self, recipe: Recipe, engine: Engine, crops: Crops, people: People) -> None:

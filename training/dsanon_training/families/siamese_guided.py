@@ -23,6 +23,7 @@ from dsanon_training.siamese import SiameseNet
 class SiameseGuided:
     """See :class:`dsanon_training.families.Family`. The guide is a siamese network, or in the ablation a classifier."""
 
+    kind = "generator"
     partners = True
 
     def __init__(self, recipe: Recipe, engine: Engine, crops: Crops, people: People) -> None:

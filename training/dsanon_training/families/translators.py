@@ -19,6 +19,7 @@ from dsanon_training.recipe import Recipe
 class Pix2PixFamily:
     """Isola et al. 2017: a conditional GAN and the distance to the source's own pixels."""
 
+    kind = "generator"
     partners = False
 
     def __init__(self, recipe: Recipe, engine: Engine, crops: Crops, people: People) -> None:
@@ -56,6 +57,7 @@ class Pix2PixFamily:
 class CycleGanFamily:
     """Zhu et al. 2017: sketched photos (landmarks where the face was) to photos and back, without pairs."""
 
+    kind = "generator"
     partners = False
 
     def __init__(self, recipe: Recipe, engine: Engine, crops: Crops, people: People) -> None:

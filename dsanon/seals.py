@@ -1,0 +1,72 @@
+"""Seals: a staged file's sha256 beside it, so that no release is built on one that was cut off, damaged or altered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from dsanon.durable import PRIVATE, aside
+from dsanon.errors import ReleaseError
+from dsanon.shards import Shard
+
+
+def seal(*paths: Path) -> None:
+    """Note each file's digest beside it; the file is whole and on disk by then. Raises ReleaseError."""
+    for path in paths:
+        with aside(_beside(path), PRIVATE) as file:
+            file.write(digest(path).encode())
+
+
+def sound(path: Path) -> bool:
+    """Whether the file is the one that was sealed; False where it or its seal is missing."""
+    try:
+        return _beside(path).read_bytes() == digest(path).encode()
+    except OSError:
+        return False
+
+
+def require(*paths: Path) -> None:
+    """Raise ReleaseError unless every file is the one that was sealed."""
+    for path in paths:
+        if not sound(path):
+            raise ReleaseError(
+                f"{path} was damaged or altered during the run: go on with --resume, which makes it anew"
+            )
+
+
+def discard_damaged(shards: Iterable[Shard], staging: Path, data: Path) -> None:
+    """Before an interrupted run goes on: delete what is not as it was sealed, so that it is made anew.
+
+    A shard counts as rendered only where its rows and every file below ``data`` are what they were.
+    """
+    for shard in shards:
+        found, linked = shard.found(staging), shard.linked(staging)
+        earlier = [found, linked] if shard.sequence else [found]
+        for number, path in enumerate(earlier):
+            if path.exists() and not sound(path):
+                for later in [*earlier[number:], shard.done(staging)]:
+                    later.unlink(missing_ok=True)
+        if shard.done(staging).exists() and not _rendered(shard, staging, data):
+            shard.done(staging).unlink()
+
+
+def _rendered(shard: Shard, staging: Path, data: Path) -> bool:
+    if not all(map(sound, (shard.manifest(staging), shard.map(staging), shard.done(staging)))):
+        return False
+    files: dict[str, str] = json.loads(shard.done(staging).read_bytes())["files"]
+    try:
+        return all(not (data / file).is_symlink() and digest(data / file) == sha256 for file, sha256 in files.items())
+    except OSError:
+        return False
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")

@@ -1,0 +1,114 @@
+"""The workbench: every instrument that is usable here, and what it sees of known faces, never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache as once
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsanon import shape_model
+from dsanon.detectors import DETECTORS
+from dsanon.landmarks import Landmarker
+from dsanon.methods.ciagan import Painter
+from dsanon.models import store
+from dsanon.plan import Control
+from dsanon.render import Treatment
+from dsanon.sample import Pixels, Sample
+from dsanon_eval.networks import recognisers
+from dsanon_eval.reproduce.shown import painted
+from dsanon_eval.seeing.cache import Cache
+from dsanon_eval.seeing.code import PAINTING, digest
+from dsanon_eval.seeing.faces import control, points_of
+from dsanon_eval.seeing.known_faces import KnownFace, find
+from dsanon_eval.seeing.observation import FEATURES, Instruments, Observation, Suite, fingerprint, picture_key, usable
+from dsanon_eval.seeing.pool import remembered
+
+SLOW = ("mmod",)  # a second a photo: the other detectors say the same
+ORIGINAL, PAINTED = "original", "painted"
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One picture to see: the photo of ``face`` as ``kind`` has it.
+
+    kind: original, a name of ``CONTROLS``, or painted: by the generator ``weights``, under ``vector``
+    """
+
+    face: KnownFace
+    kind: str
+    weights: Path | None = None
+    vector: Control | None = None
+
+
+class Bench:
+    """Instruments, cache and processes. notes: on instruments whose weights are not here · workers: 0 is this one."""
+
+    def __init__(self, cache: Cache, workers: int = 0) -> None:
+        detectors, some = usable([name for name in DETECTORS if name not in SLOW])
+        self.recognisers, more = usable(recognisers.RECOGNISERS)
+        features, without = usable((FEATURES,))
+        self.notes = some + more + without
+        self.cache, self.workers = cache, workers
+        self.everything = Suite(tuple(detectors), tuple(self.recognisers), features=bool(features), landmarks=True)
+        self.recognition = Suite((), tuple(self.recognisers))
+
+    def find(self, dataset: str, root: Path, samples: Sequence[Sample]) -> list[KnownFace]:
+        """See :func:`dsanon_eval.seeing.known_faces.find`."""
+        return find(dataset, root, samples, self.cache, self.workers)
+
+    def see(self, stage: str, looks: Sequence[Look], suite: Suite | None = None) -> list[Observation]:
+        """What the instruments of ``suite`` (all of them) see in each picture, in order. stage: for the progress."""
+        suite = suite or self.everything
+        mark = fingerprint(suite)
+        tasks = [
+            (picture_key(look.face.sha256, _kind(look), [look.face.region], mark), (look, suite, mark))
+            for look in looks
+        ]
+        return [Observation.decode(seen) for seen in remembered(f"look {stage}", tasks, _see, self.workers, self.cache)]
+
+
+def embeddings(seen: Sequence[Observation], name: str) -> Floats:
+    """(n, length): of the one face in each of ``seen``, by the recogniser ``name``."""
+    return np.concatenate([observation.embeddings[name] for observation in seen])
+
+
+def _kind(look: Look) -> str:
+    """The part of a cache key that says how the picture was made."""
+    if look.weights is None:
+        return look.kind
+    code = digest(*PAINTING, "dsanon_eval.reproduce.shown")
+    return f"{store.sha256(look.weights)} {store.sha256(store.path(shape_model.NAME))} {code} {look.vector}"
+
+
+def _see(task: tuple[Look, Suite, str]) -> bytes:
+    look, suite, mark = task
+    region, photo = look.face.region, look.face.pixels()
+    points = points_of(region, photo, _landmarker(store.sha256(store.path("landmarks68"))))
+    return _instruments(suite, mark).observe(_picture(look, photo), [region], [points]).encode()
+
+
+def _picture(look: Look, photo: Pixels) -> Pixels:
+    if look.weights is not None:
+        painter = _painter(look.weights, store.sha256(look.weights))
+        return painted(painter, photo, Treatment(look.face.region, "ciagan", look.vector))
+    return photo if look.kind == ORIGINAL else control(photo, [look.face.region], look.kind)
+
+
+@once
+def _instruments(suite: Suite, _: str) -> Instruments:
+    return Instruments(suite)
+
+
+@once
+def _painter(weights: Path, _: str) -> Painter:
+    return Painter(weights, "cpu", 1)
+
+
+@once
+def _landmarker(_: str) -> Landmarker:
+    return Landmarker(store.path("landmarks68"))

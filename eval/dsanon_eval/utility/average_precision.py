@@ -1,0 +1,74 @@
+"""Average precision of a person detector on release and original, by COCO's own evaluation (pycocotools)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any
+
+import numpy as np
+
+from dsanon.sample import Person
+from dsanon_eval.measurement import Measurement
+from dsanon_eval.utility.pedestrians import NAME, People, Shot, annotated_boxes
+
+_DRAWS = 200
+_MOST = 100  # detections of a picture that count
+_FIGURES = {"person_ap": slice(None), "person_ap50": slice(0, 1)}  # IoU from 0.5 to 0.95, and 0.5 alone
+
+
+def measure(shots: Sequence[Shot]) -> list[Measurement]:
+    """AP of release and original; none without annotation.
+
+    n: annotated people · intervals: bootstrap over blocks of pictures
+    """
+    count = sum(not (person.many or person.aside) for shot in shots for person in shot.annotated)
+    if not count:
+        return []
+    out = []
+    for control in ("release", "original"):
+        blocks = [shot.block for shot in shots]
+        precisions = _precisions([(shot.annotated, shot.found(control)) for shot in shots], blocks)
+        for name, rows in _FIGURES.items():
+            value, *drawn = (float(np.mean(p[rows])) for p in precisions)
+            low, high = np.quantile(drawn, (0.025, 0.975))
+            out.append(Measurement(name, NAME, control, value, (float(low), float(high)), count))
+    return out
+
+
+def _precisions(pictures: Sequence[tuple[Sequence[Person], People]], blocks: Sequence[str]) -> list[Any]:
+    """(10, 101) precision by IoU and recall: of all pictures, then of each draw of the bootstrap over ``blocks``."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth, found = [], []
+    for image, (people, seen) in enumerate(pictures):
+        for person, (x0, y0, x1, y1) in zip(people, annotated_boxes(people).tolist(), strict=True):
+            box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+            ignored = int(person.many or person.aside)
+            truth.append(box | {"id": len(truth) + 1, "image_id": image, "category_id": 1, "iscrowd": ignored})
+        for (x0, y0, x1, y1), score in zip(seen.boxes.tolist(), seen.scores.tolist(), strict=True):
+            found.append({"image_id": image, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score})
+    if not found:
+        return [np.zeros((10, 101))] * (1 + _DRAWS)
+    with redirect_stdout(io.StringIO()):
+        coco = COCO()
+        images = [{"id": image} for image in range(len(pictures))]
+        coco.dataset = {"info": {}, "images": images, "annotations": truth, "categories": [{"id": 1}]}
+        coco.createIndex()
+        judge = COCOeval(coco, coco.loadRes(found), "bbox")
+        judge.params.maxDets, judge.params.areaRng, judge.params.areaRngLbl = [_MOST], [[0, 1e10]], ["all"]
+        judge.evaluate()
+        seen_in = list(judge.evalImgs)
+        group = np.unique(list(blocks), return_inverse=True)[1]
+        members = [np.flatnonzero(group == number) for number in range(group.max() + 1)]
+        drawn = np.random.default_rng(0).integers(len(members), size=(_DRAWS, len(members)))
+        draws = [np.arange(len(seen_in)), *(np.concatenate([members[g] for g in row]) for row in drawn)]
+        out = []
+        for draw in draws:
+            judge.evalImgs = [seen_in[int(i)] for i in draw]
+            judge.params.imgIds = judge._paramsEval.imgIds = list(range(len(draw)))
+            judge.accumulate()
+            out.append(np.maximum(judge.eval["precision"][:, :, 0, 0, 0], 0))
+    return out
