@@ -76,7 +76,8 @@ ATTACKS = (
         "own, learns from the result who is who, and is asked about the release's other photos (McPherson et al., "
         "2016). The second figure, parrot_leaked, is of an attacker who has learnt the names of half of the released "
         "photos instead.",
-        "Low is private. This attacker breaks blur and mosaic although people cannot see through them. The leaked "
+        "Low is private. This attacker breaks blur and mosaic although people cannot see through them. What he names "
+        "of a blackout he knows by what lies around the face; only what is above that comes from the face. The leaked "
         "figure has no bound: within a scope one person has one fake face on purpose, so that a name that leaks for "
         "one photo names the person's others: the release is pseudonymous within a scope. A method without a secret "
         "shows the same pictures to both attackers, and has the first figure only.",
