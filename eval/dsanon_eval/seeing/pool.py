@@ -39,7 +39,7 @@ def remembered(
             raise DsanonError("a worker process died (out of memory?): try fewer --workers") from error
         finally:
             cache.commit()
-    return [result for key, _ in tasks if (result := found[key]) is not None]
+    return [value for key, _ in tasks if (value := found[key]) is not None]
 
 
 def _results(tasks: Iterable[T], work: Callable[[T], bytes], workers: int) -> Iterator[bytes]:
