@@ -124,6 +124,13 @@ def test_a_face_that_only_the_encoder_drew(tmp_path: Path, portrait: np.ndarray)
     assert look(case, (_Sees(0.65, before=0.3, source=portrait),)).findings != ()  # the job had seen it
     assert look(case, (_Sees(0.85, before=0.0, source=portrait),)).findings != ()  # surely a face
     assert look(replace(case, original=None), (_Sees(0.65, before=0.0, source=portrait),)).findings != ()
+    neighbour = noisy.copy()
+    neighbour[10:64, 170:280] = 127  # the cover of a face above it reaches into its box
+    Image.fromarray(neighbour).save(release)
+    above = Seen(None, 0, "face", (170.0, 10.0, 280.0, 60.0), "anonymized", "mask")
+    near = _Sees(0.65, before=0.0, source=portrait)
+    assert look(replace(case, regions=(above,)), (near,)).findings == ()
+    assert look(case, (near,)).findings != ()
     pasted = noisy.copy()
     pasted[80:180, 180:270] = portrait[80:180, 20:110]
     Image.fromarray(pasted).save(release)

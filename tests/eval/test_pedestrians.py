@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from dsanon_eval.utility import average_precision, background, people
@@ -10,6 +12,7 @@ from dsanon_eval.utility.pedestrians import Pedestrians, People, Shot, pairs, re
 
 from dsanon.boxes import as_boxes
 from dsanon.sample import Person, Region
+from dsanon.sources import open_source
 
 A, B, FAR = (0.0, 0.0, 10.0, 20.0), (50.0, 0.0, 60.0, 20.0), (200.0, 0.0, 210.0, 20.0)
 
@@ -86,13 +89,10 @@ def test_a_crop_that_is_painted_is_no_background() -> None:
     assert free[:29].all()
 
 
-def test_the_detector_finds_a_person_where_they_stand(shared: object) -> None:
+@pytest.mark.shared
+def test_the_detector_finds_a_person_where_they_stand(shared: Path) -> None:
     """Of the people whom it finds in a street of MOT17, most are where the annotation has them."""
-    from pathlib import Path
-
-    from dsanon.sources import open_source
-
-    source = open_source("mot", Path(str(shared)) / "data" / "mot17")
+    source = open_source("mot", shared / "data" / "mot17")
     samples = source.samples()[::4]
     detector = Pedestrians()
     hits, found = 0, 0

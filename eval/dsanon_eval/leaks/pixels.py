@@ -33,6 +33,7 @@ PLACE, PLACE_SMALL = 0.9, 0.8  # correlation of a face with what stands in its p
 FOUND = 0.95  # … with the best place of the whole photo: there are many
 CELLS = 16  # a body's box is compared in so many cells each way, for its outline is in neither manifest nor map
 SAME_BODY, STEP = 0.02, 8  # one of which less than this share changed by more than STEP levels is untouched
+COVER = 1.3  # times a region's box: what its cover may reach
 SLIGHT = 0.05  # share of a box that a silhouette takes up, below which it tells too little
 SURE = {"hog": 0.5, "centerface": 0.6, "mmod": 0.9, "yunet": 0.8, "retinaface": 0.9}  # scores of what surely is a face
 # … of what is no chance: below it, a detector that finds nothing there in the source has only seen the encoder's noise
@@ -225,7 +226,7 @@ def _untreated(
             if known and boxes.intersection_over_smaller([face.box], known).max() >= 0.3:
                 continue
             stark = face.score >= STARK.get(face.detector, 0.0)
-            if original is not None and not stark and not _altered(face.box, original, release):
+            if original is not None and not stark and not _altered(face.box, original, release, regions):
                 before = detector(original) if before is None else before
                 if not before or boxes.iou([face.box], [other.box for other in before]).max() < 0.3:
                     continue
@@ -234,12 +235,17 @@ def _untreated(
     return alone
 
 
-def _altered(box: Box, original: Pixels, release: Pixels) -> bool:
-    """Whether what stands in a box is not what stood there."""
+def _altered(box: Box, original: Pixels, release: Pixels, regions: Sequence[Seen]) -> bool:
+    """Whether what stands in a box is not what stood there, but for the edges of covers that reach into it."""
     height, width = release.shape[:2]
     x0, y0, x1, y1 = (round(v) for v in as_box(boxes.clip([box], width, height)[0]))
     place = slice(y0, max(y1, y0 + 1)), slice(x0, max(x1, x0 + 1))
-    return _changed(original[place], release[place]) >= SAME_BODY
+    before, after = original[place], release[place].copy()
+    for region in regions:
+        left, top, right, bottom = (round(v) for v in as_box(boxes.expand([region.box], COVER)[0]))
+        edge = slice(max(0, top - y0), max(0, bottom - y0)), slice(max(0, left - x0), max(0, right - x0))
+        after[edge] = before[edge]
+    return _changed(before, after) >= SAME_BODY
 
 
 def _sides(box: Box) -> tuple[float, float]:

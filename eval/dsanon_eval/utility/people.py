@@ -48,7 +48,10 @@ def measure(case: Case, chosen: Iterable[str], frames: int, each: int) -> tuple[
     if case.dataset == "mots":
         after = _annotation(release / "data")
         whole = _annotation(case.source)
-        before = {name: {f: people for f, people in whole[name].items() if f in after[name]} for name in after}
+        before = {
+            name: {f: people for f, people in whole.get(name, {}).items() if f in frames}
+            for name, frames in after.items()
+        }
         out += tracking.masks(before, after)
     return out, notes
 
