@@ -42,7 +42,8 @@ def _precisions(pictures: Sequence[tuple[Sequence[Person], People]], blocks: Seq
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truth, found = [], []
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for image, (people, seen) in enumerate(pictures):
         for person, (x0, y0, x1, y1) in zip(people, annotated_boxes(people).tolist(), strict=True):
             box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}

@@ -152,9 +152,17 @@ def _pairs(
 
 def _pair(name: str, number: int, mine: Sample, other: Sample, after: Photo, before: Photo, known: _Known) -> Pair:
     place = mine.file, mine.frame
-    faces, regions, bodies = (tuple(m.get(place, ())) for m in (known.faces, known.regions, known.bodies))
-    withheld = place in known.withheld
-    return Pair(name, number, after.pixels, before.pixels, faces, other.people, regions, bodies, withheld)
+    return Pair(
+        name,
+        number,
+        after.pixels,
+        before.pixels,
+        tuple(known.faces.get(place, ())),
+        other.people,
+        tuple(known.regions.get(place, ())),
+        tuple(known.bodies.get(place, ())),
+        place in known.withheld,
+    )
 
 
 def _known(release: Path, private: Path) -> _Known:

@@ -36,7 +36,8 @@ def measure(case: Case, chosen: Iterable[str], frames: int, each: int) -> tuple[
     else:
         wanted = {scene.release_file for scene in case.scenes(set(chosen))}
         pairs = still_pairs(release, case.source, private, case.dataset, wanted)
-    bodies, notes = None, []
+    bodies: Bodies | None = None
+    notes: list[str] = []
     if case.about.get("counts", {}).get("regions", {}).get("body"):
         there, notes = usable(("osnet",))
         bodies = Bodies(Osnet(), each) if there else None

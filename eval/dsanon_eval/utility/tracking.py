@@ -44,7 +44,9 @@ def track(frames: Sequence[Boxes]) -> list[Ids]:
 
     No motion is predicted and no appearance compared (as in Bochinski et al., AVSS 2017, but matched globally).
     """
-    out, opened, number = [], [], 0
+    out: list[Ids] = []
+    opened: list[Any] = []  # number, when it was seen last, its box then
+    number = 0
     for time, found in enumerate(frames):
         opened = [one for one in opened if time - one[1] <= PATIENCE + 1]
         ids = np.full(len(found), -1, np.int64)
