@@ -122,7 +122,7 @@ def test_samples_that_kill_every_worker_are_withheld(
 
     wait = cluster.wait
 
-    def latest_first(refs: list[Any], num_returns: int) -> Any:
+    def latest_first(refs: list[Any], num_returns: int, timeout: float) -> Any:
         wait(refs, num_returns=num_returns)
         ready, _ = wait(refs, num_returns=len(refs), timeout=0.2)
         return [ready[-1]], [ref for ref in refs if ref != ready[-1]]
