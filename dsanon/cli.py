@@ -30,14 +30,15 @@ _FINDINGS = 20  # leaks that an audit prints
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, and nothing else there.")]
 Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize` made.")]
+Place = Annotated[str, typer.Argument(help="A release that `dsanon anonymize` made: a folder or s3://…")]
 Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
 Key = Annotated[Path | None, typer.Option(help="Its key file, if not in the private side.")]
 
 
 @app.command()
 def anonymize(
-    source: Annotated[Path, typer.Argument(help="The dataset's folder, or a video file. Never written to.")],
-    release: Annotated[Path, typer.Argument(help="The folder to make; it appears only when it is whole.")],
+    source: Annotated[str, typer.Argument(help="The dataset's folder, a video file, or s3://… Never written to.")],
+    release: Annotated[str, typer.Argument(help="The folder to make, or s3://…; it appears only when it is whole.")],
     dataset: Annotated[str, typer.Option(help="lfw, celeba, coco, mots, mot, folder or video.")],
     method: Annotated[str, typer.Option(help="ciagan, pix2pix, cyclegan, blur, pixelate or mask.")] = "ciagan",
     kernel: Annotated[int, typer.Option(help="Of blur, in pixels of a 128-pixel face crop.")] = 9,
@@ -58,7 +59,9 @@ def anonymize(
         Path | None, typer.Option(help="The secret [default: RELEASE.private/key, made if missing].")
     ] = None,
     private: Annotated[Path | None, typer.Option(help="What must not be published [default: RELEASE.private].")] = None,
-    workers: Annotated[int, typer.Option(help="Ray actors; 0 runs here, without Ray [default: all cores].")] = -1,
+    workers: Annotated[
+        int, typer.Option(help="Ray actors; 0 runs here, without Ray [default: all cores, or all of the cluster's].")
+    ] = -1,
     ray_address: Annotated[str | None, typer.Option(help="An existing Ray cluster with shared storage.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished release.")] = False,
@@ -73,20 +76,22 @@ def anonymize(
 ) -> None:
     """Make a release in which nobody can be recognised."""
     from dsanon.config import JobConfig
+    from dsanon.executor import EVERYWHERE
     from dsanon.job import anonymize as run
     from dsanon.job import check_source, default_workers
     from dsanon.layout import ReleasePaths
     from dsanon.plan import read_cameras, read_kept
     from dsanon.progress import FirstLines
+    from dsanon.storage import place
 
     if workers < -1:
         raise UsageError(f"--workers {workers}: expected 0 (inline) or more")
     if review and not resume:
         raise UsageError("--review goes with --resume: it changes a finished release")
-    source = check_source(source)
+    dataset_place = check_source(place(source))
     config = JobConfig(
         dataset=dataset,
-        source=source,
+        source=dataset_place,
         method=method,
         kernel=kernel,
         block=block,
@@ -101,8 +106,9 @@ def anonymize(
         cameras=tuple(sorted(read_cameras(cameras).items())) if cameras else (),
         kept=read_kept(keep) if keep else frozenset(),
     )
-    paths = ReleasePaths.of(source, release, private, key)
-    count = default_workers() if workers == -1 else workers
+    paths = ReleasePaths.of(dataset_place, place(release), private, key)
+    everywhere = EVERYWHERE if ray_address else default_workers()
+    count = everywhere if workers == -1 else workers
     with redirect_stdout(FirstLines()):  # Ray reports a dead worker on standard output
         outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
     for warning in outcome.warnings:
@@ -112,7 +118,7 @@ def anonymize(
     else:
         statuses = ", ".join(f"{count} {status}" for status, count in outcome.counts.by_status().items() if count)
         print(f"{outcome.counts.samples} samples: {statuses}")
-        print(f"release  {paths.release}\ncard     {paths.release / 'CARD.md'}")
+        print(f"release  {paths.name}\ncard     {paths.name}/CARD.md")
         print(f"private  {paths.private} (never publish it)")
         if outcome.counts.quarantined:
             print(f"incomplete: see {paths.quarantine} for the samples that were withheld")
@@ -122,8 +128,8 @@ def anonymize(
 
 @app.command()
 def audit(
-    release: Release,
-    source: Annotated[Path, typer.Option(help="The dataset that it was made from.")],
+    release: Place,
+    source: Annotated[str, typer.Option(help="The dataset that it was made from: a folder, a video file or s3://…")],
     private: Private = None,
     key: Key = None,
     suite: Annotated[str, typer.Option(help="quick (a sample of people) or full.")] = "quick",
@@ -141,18 +147,25 @@ def audit(
     from dsanon_eval.audit import audit as run
 
     from dsanon.job import default_workers
+    from dsanon.layout import ReleasePaths
+    from dsanon.objects import at_hand
+    from dsanon.storage import Bucket, place
 
     if workers < -1:
         raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
+    made, given = place(release), place(source)
     processes = default_workers() if workers == -1 else workers
-    done = run(release, source, private, key, suite, gates, processes, attributes, with_source)
+    if isinstance(made, Bucket):
+        private = ReleasePaths.of(None, made, private, key).private
+    with at_hand(made, given) as (folder, originals):
+        done = run(folder, originals, private, key, suite, gates, processes, attributes, with_source)
     if as_json:
         print(json.dumps(done.report))
     else:
         rows = [row for row in done.report["measurements"] if row["gate"] or row["control"] == "release"]
         for line in [*map(_figure, rows), *done.report["notes"]]:
             print(line)
-        print(f"read     {done.page}")
+        print(f"read     {f'{made}/audit/report.html' if isinstance(made, Bucket) else done.page}")
         if done.source_page:
             print(f"private  {done.source_page} shows faces of the source: do not pass it on")
     for finding in done.findings[:_FINDINGS]:
@@ -167,7 +180,7 @@ def audit(
 
 @app.command()
 def lookup(
-    release: Release,
+    release: Place,
     private: Private = None,
     key: Key = None,
     subject: Annotated[str | None, typer.Option(help="A pseudonym, or the source's label.")] = None,
@@ -175,8 +188,9 @@ def lookup(
 ) -> None:
     """Read the private map back: who became whom."""
     from dsanon.private_map import lookup as read
+    from dsanon.storage import place
 
-    rows = read(release, private, key, subject)
+    rows = read(place(release), private, key, subject)
     if as_json:
         print(json.dumps(rows))
         return
@@ -184,11 +198,12 @@ def lookup(
 
 
 @app.command()
-def forget(release: Release, private: Private = None, key: Key = None) -> None:
+def forget(release: Place, private: Private = None, key: Key = None) -> None:
     """Destroy the key, so that nobody can look anybody up any more."""
     from dsanon.private_map import forget as destroy
+    from dsanon.storage import place
 
-    print(f"destroyed {destroy(release, private, key)}: the identity map can never be read again")
+    print(f"destroyed {destroy(place(release), private, key)}: the identity map can never be read again")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 from dsanon.errors import UsageError
 from dsanon.plan import SCOPES
+from dsanon.storage import Bucket
 
 METHODS = {
     "ciagan": "a conditional GAN paints a new face or body from landmarks or silhouette, background and an identity",
@@ -31,7 +32,7 @@ class JobConfig:
     """
 
     dataset: str
-    source: Path
+    source: Path | Bucket
     method: str = "ciagan"
     kernel: int = 9
     block: int = 16
@@ -75,7 +76,7 @@ class JobConfig:
 
     def entries(self) -> dict[str, Any]:
         """All of it that the output depends on, as JSON values (the source's place is not part of it)."""
-        values = asdict(self)
+        values = asdict(replace(self, source=Path()))
         del values["source"]
         values["shape"] = "replaced" if self.method == "ciagan" else "source"  # whose landmarks are drawn: no option
         return values | {"kept": sorted(self.kept), "cameras": sorted(map(list, self.cameras))}

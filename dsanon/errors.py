@@ -35,5 +35,9 @@ class RecipeError(UsageError):
     """A training recipe has an unknown key or an impossible value."""
 
 
+class StorageError(UsageError):
+    """Object storage does not answer or refuses: no sample's fault, so the run ends and goes on with --resume."""
+
+
 class BadImage(DsanonError):
     """One sample cannot be decoded; it becomes a quarantined row, never an abort."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any, Protocol
 
 from dsanon.errors import DsanonError, UsageError
 from dsanon.lock import share
+from dsanon.nodes import check_nodes, missing
 from dsanon.sample import Sample
 from dsanon.shards import Shard
 from dsanon.worker import DIED, Setup, Worker
@@ -22,6 +25,11 @@ _IN_FLIGHT = 2  # calls an actor: one under way, one waiting, so that it never i
 _DEATHS_OF_A_SAMPLE = 2  # after so many it is quarantined
 _LOOK_AFTER = 10.0  # seconds without an answer after which the cluster is looked at
 _UNEXPLAINED = 5  # so many deaths in a row that no sample explains end the run
+_LOOK = 10.0  # seconds between looks at the cluster: who waits for a place, is there room for more
+_PATIENCE = 30.0  # seconds that a worker may take to start before it is spoken of
+_SAY = 60.0  # seconds between two lines about workers that wait
+_GIVE_UP = 600.0  # seconds without any worker at work after which the run ends
+EVERYWHERE = 1 << 20  # workers: as many as the cluster has room for
 
 
 class Executor(Protocol):
@@ -59,10 +67,20 @@ class Remote:
         self._kind, self._setup = kind, setup
         self._worker: Worker | None = None
 
+    def home(self) -> str:
+        """The node that it has a place on."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
     def call(self, method: str, shard: Shard, *further: Any) -> dict[str, int]:
         """The worker is made for its first call, so that what goes wrong then arrives as well."""
         try:
             if self._worker is None:
+                if lack := missing(self._setup.needed):
+                    raise UsageError(
+                        f"a worker's node, {socket.gethostname()}, {lack}: mount it there, or take the node out"
+                    )
                 share(self._setup.staging)
                 self._worker = self._kind(self._setup)
             counts: dict[str, int] = getattr(self._worker, method)(shard, *further)
@@ -82,8 +100,8 @@ class Remote:
 class OnRay:
     """``workers`` plain actors with their models loaded once; pixels never enter the object store.
 
-    There are never more actors than the cluster has room for: one without a place would keep its calls waiting for
-    ever.
+    There are never more actors than the cluster has room for, and one gets calls only when it has its place: else its
+    calls would wait for ever. Nodes may go (their calls are repeated elsewhere) and come (they get actors).
     """
 
     def __init__(self, setup: Setup, workers: int, address: str | None) -> None:
@@ -93,6 +111,7 @@ class OnRay:
 
         self._ray = ray
         self._setup = setup
+        self._workers = workers
         self._deadly: tuple[type[Exception], ...] = (
             ray.exceptions.RayActorError,
             ray.exceptions.WorkerCrashedError,
@@ -100,6 +119,8 @@ class OnRay:
             ray.exceptions.OutOfMemoryError,
         )
         self._actors: dict[int, Any] = {}
+        self._arriving: dict[Any, int] = {}  # reference to its home() → an actor without a place so far
+        self._homes: dict[int, str] = {}  # of those that have one: the node's id
         self._started = not ray.is_initialized()
         if self._started:
             _start(ray, workers, address)
@@ -108,27 +129,37 @@ class OnRay:
         if room < 1:
             self.close()
             raise UsageError(f"the Ray cluster has no {' or '.join(self._needs)} for a worker: check --ray-address")
+        try:
+            if address or len(ray.nodes()) > 1:
+                check_nodes(ray, setup.needed)
+        except UsageError:
+            self.close()
+            raise
         options = {"num_cpus": 1, "num_gpus": self._needs.get("GPU", 0), "max_restarts": 0, "max_task_retries": 0}
         self._class = ray.remote(Remote).options(**options)
-        self._actors = {index: self._class.remote(Worker, setup) for index in range(min(workers, room))}
+        self._began = self._looked = self._said = time.monotonic()
+        for index in range(min(workers, room)):
+            self._hire(index)
 
     def run(self, calls: Iterable[Call]) -> Iterator[dict[str, int]]:
         """Counts as they come; a dead actor is replaced and its calls repeated."""
         queue = deque(calls)
-        for _, shard, _ in queue:  # what an earlier run left does not tell what this one dies of
-            shard.at(self._setup.staging).unlink(missing_ok=True)
+        for path in self._setup.staging.glob("*.at"):  # what an earlier run left does not tell what this one dies of
+            path.unlink(missing_ok=True)
         flying: dict[Any, tuple[int, Call]] = {}
         deaths: Counter[tuple[int, int]] = Counter()
         unexplained = 0
         while queue or flying:
             self._submit(queue, flying)
-            ready, _ = self._ray.wait(list(flying), num_returns=1, timeout=_LOOK_AFTER)
+            ready, _ = self._ray.wait([*flying, *self._arriving], num_returns=1, timeout=_LOOK)
+            self._look_around()
             if not ready:
                 self._refuse_dead_cluster()
                 continue
-            index, call = flying.pop(ready[0])
+            ref = ready[0]
+            index, call = (self._arriving.pop(ref), None) if ref in self._arriving else flying.pop(ref)
             try:
-                counts = self._ray.get(ready[0])
+                answer = self._ray.get(ref)
             except self._ray.exceptions.RayTaskError as error:
                 raise error.cause from None
             except self._deadly as error:
@@ -137,13 +168,15 @@ class OnRay:
                         f"a worker cannot start ({_line(error, last=True)}): "
                         "every node needs dsanon, and SOURCE, RELEASE and its private side under the same paths"
                     ) from None
-                lost = [call, *(flying.pop(ref)[1] for ref in list(flying) if flying[ref][0] == index)]
-                again = [self._without_culprit(one, deaths) for one in lost]
-                unexplained = 0 if any(culprit for _, culprit in again) else unexplained + 1
+                lost = [call] if call else []
+                lost += [flying.pop(ref)[1] for ref in list(flying) if flying[ref][0] == index]
+                with_node = self._homes.get(index) not in self._alive()  # no sample is to blame for that
+                again = [(one, True) if with_node else self._without_culprit(one, deaths) for one in lost]
+                unexplained = 0 if any(explained for _, explained in again) else unexplained + 1
                 if unexplained == _UNEXPLAINED:
                     raise DsanonError(
-                        f"workers keep dying and no sample explains it, the last one of shard {call[1].number}: "
-                        f"{_line(error)}"
+                        f"workers keep dying and no sample explains it, the last one"
+                        f"{f' of shard {call[1].number}' if call else ''}: {_line(error)}"
                     ) from None
                 queue.extendleft(one for one, _ in reversed(again))
                 self._replace(index)
@@ -151,22 +184,66 @@ class OnRay:
                 raise DsanonError(f"Ray failed, not a sample: {_line(error)}") from None
             else:
                 unexplained = 0
-                yield counts
+                if call is None:
+                    self._homes[index] = answer
+                else:
+                    yield answer
 
     def _submit(self, queue: deque[Call], flying: dict[Any, tuple[int, Call]]) -> None:
-        load = Counter(dict.fromkeys(self._actors, 0))
+        load = Counter(dict.fromkeys(self._homes, 0))
         load.update(index for index, _ in flying.values())
-        while queue and min(load.values()) < _IN_FLIGHT:
+        while queue and load and min(load.values()) < _IN_FLIGHT:
             index = min(load, key=load.__getitem__)
             method, shard, further = call = queue.popleft()
             flying[self._actors[index].call.remote(method, shard, *further)] = (index, call)
             load[index] += 1
 
+    def _hire(self, index: int) -> None:
+        self._actors[index] = self._class.remote(Worker, self._setup)
+        self._arriving[self._actors[index].home.remote()] = index
+
     def _replace(self, index: int) -> None:
         """A new actor for a dead one, unless others are left and there is no room for it (a node went with it)."""
         self._ray.kill(self._actors.pop(index))  # it may be alive beyond a broken network
+        self._homes.pop(index, None)
+        self._arriving = {ref: other for ref, other in self._arriving.items() if other != index}
         if not self._actors or len(self._actors) < self._room():
-            self._actors[index] = self._class.remote(Worker, self._setup)
+            self._hire(index)
+
+    def _look_around(self) -> None:
+        """Now and then: take room that came, and tell who waits. Raises UsageError where nobody is ever at work."""
+        now = time.monotonic()
+        if self._homes and not self._arriving:
+            self._began = now
+        if now - self._looked < _LOOK:
+            return
+        self._looked, room = now, self._room()
+        for index in range(min(self._workers, room)):
+            if len(self._actors) < min(self._workers, room) and index not in self._actors:
+                self._hire(index)
+        if not self._arriving or now - self._began < _PATIENCE:
+            return
+        waiting = (
+            f"{len(self._arriving)} of {len(self._actors)} workers have not started: each needs "
+            f"{' and '.join(f'1 {name}' for name in self._needs)}, {self._free()}"
+        )
+        if not self._homes and now - self._began > _GIVE_UP:
+            raise UsageError(f"{waiting}; nobody worked for {_GIVE_UP:.0f} s: make room, then go on with --resume")
+        if now - self._said >= _SAY or self._said <= self._began:
+            self._said = now
+            print(
+                f"wait    {waiting} (others hold them, or workers that start); make room, or add a node",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _free(self) -> str:
+        there, free = self._ray.cluster_resources(), self._ray.available_resources()
+        parts = [f"{free.get(name, 0):g} of {there.get(name, 0):g} {name}s" for name in self._needs]
+        return f"and {' and '.join(parts)} are free on {len(self._alive())} nodes"
+
+    def _alive(self) -> set[str]:
+        return {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
 
     def _refuse_dead_cluster(self) -> None:
         """Actors that wait for a place on a cluster without nodes would wait for ever."""

@@ -103,9 +103,19 @@ def read_photo(root: Path, sample: Sample) -> Photo | Unreadable:
         return Unreadable(sample.problem)
     if not safe_path(sample.file):
         return Unreadable("the path leaves the source: expected one below it")
-    data = read_regular(root / sample.file)
+    return photo_of(read_regular(root / sample.file), sample)
+
+
+def photo_of(data: bytes | Unreadable, sample: Sample) -> Photo | Unreadable:
+    """The decoded sample from its file's bytes, or why it has none (never naming a file or a person)."""
+    if sample.problem:
+        return Unreadable(sample.problem)
+    if not safe_path(sample.file):
+        return Unreadable("the path leaves the source: expected one below it")
     if isinstance(data, Unreadable):
         return data
+    if len(data) > MAX_BYTES:
+        return Unreadable(f"the file is larger than the {MAX_BYTES} bytes that are read")
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         pixels, encoding = decode(data, sample.size)
@@ -139,7 +149,7 @@ def read_regular(path: Path) -> bytes | Unreadable:
         return Unreadable(f"the file cannot be read: {getattr(error, 'strerror', None) or 'impossible name'}")
 
 
-def image_size(path: Path) -> tuple[int, int] | None:
+def image_size(path: Path | io.BytesIO) -> tuple[int, int] | None:
     """(width, height) from the header of a regular image file, before any EXIF orientation; None where it has none."""
     try:
         with warnings.catch_warnings():

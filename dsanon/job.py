@@ -25,6 +25,8 @@ from dsanon.found import read_found
 from dsanon.key import subkey
 from dsanon.manifest import Counts, merge
 from dsanon.naming import Names
+from dsanon.nodes import Fact, facts
+from dsanon.objects import OWNER, sweep
 from dsanon.plan import Control, assign_all, scope_of
 from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_quarantine
 from dsanon.progress import Progress
@@ -33,7 +35,8 @@ from dsanon.revision import as_entries, decided, take_over
 from dsanon.sample import Kind, Sample
 from dsanon.seals import discard_damaged, require
 from dsanon.shards import Shard, make_shards
-from dsanon.sources import Source, open_source
+from dsanon.sources import Source, open_source, refuse_objects
+from dsanon.storage import Bucket
 from dsanon.worker import Generators, Setup, Who, subject_key
 
 GENERATOR = "ciagan-face"
@@ -58,9 +61,9 @@ class Outcome:
             "counts": {"samples": self.counts.samples, **self.counts.by_status(), "regions": self.counts.regions},
             "seconds": {stage: round(s, 3) for stage, s in self.seconds.items()},
             "paths": {
-                "release": str(self.paths.release),
-                "manifest": str(self.paths.release / "manifest.parquet"),
-                "card": str(self.paths.release / "CARD.md"),
+                "release": self.paths.name,
+                "manifest": f"{self.paths.name}/manifest.parquet",
+                "card": f"{self.paths.name}/CARD.md",
                 "private": str(self.paths.private),
                 "key": str(self.paths.key),
             },
@@ -82,6 +85,14 @@ def anonymize(
     review: decisions about the finished release, which is replaced by one that follows them
     """
     began = time.perf_counter()
+    if paths.bucket:
+        refuse_objects(config.dataset, paths.bucket)
+    if workers and any(isinstance(p, Bucket) and p.here_only for p in (config.source, paths.bucket)):
+        raise UsageError("memory:// lives in this process only: use --workers 0, or storage that workers reach as well")
+    if paths.bucket and review:
+        raise UsageError(
+            f"--review works on a release in a folder, not on {paths.bucket}: review it before it goes there"
+        )
     source = open_source(config.dataset, config.source)
     config = config.completed(source.regions, source.scope)
     parse_detectors(config.detectors)
@@ -104,26 +115,37 @@ def anonymize(
     ):
         names_key = subkey(opened.key, "names", config.seed)
         names = Names(names_key)
-        setup = Setup(config, paths.data, paths.staging, names_key, generators, decisions)
+        setup = Setup(
+            config,
+            paths.samples,
+            paths.staging,
+            names_key,
+            generators,
+            decisions,
+            _needed(config, samples, paths, generators),
+        )
         shards, known = everything, None
         if opened.resumed:
-            discard_damaged(everything, paths.staging, paths.data)
+            discard_damaged(everything, paths.staging, paths.samples)
         if review:
             shards, known = take_over(paths, source, names, everything, entries, decisions, opened)
         executor: Executor | None = None
         try:
             executor = open_executor(setup, workers, ray_address)
             seconds["start"] = time.perf_counter() - began - sum(seconds.values())
-            todo: list[Call] = [("find", s, ()) for s in shards if not s.found(paths.staging).exists()]
+            there = _staged(paths)
+            todo: list[Call] = [("find", s, ()) for s in shards if s.found(paths.staging).name not in there]
             _run(executor, "find", todo, shards, quiet)
             seconds["find"] = time.perf_counter() - began - sum(seconds.values())
-            todo = [("link", s, ()) for s in shards if s.sequence and not s.linked(paths.staging).exists()]
+            todo = [("link", s, ()) for s in shards if s.sequence and s.linked(paths.staging).name not in there]
             _run(executor, "link", todo, shards, quiet)
             seconds["link"] = time.perf_counter() - began - sum(seconds.values())
             controls = _plan(config, names, shards, paths.staging, generators, known)
             seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
             todo = [
-                ("render", s, (c,)) for s, c in zip(shards, controls, strict=True) if not s.done(paths.staging).exists()
+                ("render", s, (c,))
+                for s, c in zip(shards, controls, strict=True)
+                if s.done(paths.staging).name not in there
             ]
             _run(executor, "render", todo, shards, quiet)
             seconds["render"] = time.perf_counter() - began - sum(seconds.values())
@@ -135,6 +157,29 @@ def anonymize(
         )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
     return Outcome(counts, paths, seconds, tuple(notes), _warnings(config, generators))
+
+
+def _staged(paths: ReleasePaths) -> set[str]:
+    """Names in the staging folder, listed once: on shared storage a look at every shard would take an hour."""
+    return {path.name for path in paths.staging.iterdir()}
+
+
+def _needed(
+    config: JobConfig, samples: Sequence[Sample], paths: ReleasePaths, generators: Generators
+) -> tuple[Fact, ...]:
+    """What every worker must see: the source with its first and last file, staging, release and weights."""
+    root = config.source
+    files = [root / sample.file for sample in (samples[0], samples[-1])]
+    return facts(
+        [
+            ("SOURCE", root),
+            *(("the file of SOURCE", file) for file in files),
+            ("the staging folder", paths.staging),
+            ("of this run", paths.job),
+            ("the unfinished release", paths.bucket.beside(".partial") / OWNER if paths.bucket else paths.data),
+            *(("the weights", path) for path, _ in generators.values()),
+        ]
+    )
 
 
 def _run(executor: Executor, stage: str, calls: Sequence[Call], shards: Sequence[Shard], quiet: bool) -> None:
@@ -193,11 +238,7 @@ def _listing(source: Source, samples: Sequence[Sample]) -> str:
         digest.update(sample.id.encode("utf-8", "surrogateescape") + b"\0")
         if sample.file != last:
             last = sample.file
-            try:
-                stat = (source.root / sample.file).lstat()
-                digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
-            except OSError:
-                digest.update(b"missing")
+            digest.update(source.version(sample.file).encode())
     for path in source.inputs():
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -287,15 +328,17 @@ def _finish(
     done = [json.loads(shard.done(paths.staging).read_bytes()) for shard in shards]
     released_ids = {sample for shard in done for sample in shard["released"]}
     released = [sample for sample in samples if sample.id in released_ids]
-    counts = merge([s.manifest(paths.staging) for s in shards], paths.partial / "manifest.parquet")
+    counts = merge([s.manifest(paths.staging) for s in shards], paths.partial / "manifest.parquet", paths.staging)
     counts.account_for(len(samples))
     written = {file for shard in done for file in shard["files"]}
     _sweep(paths.data, written)
+    if paths.bucket:
+        sweep(paths, written)
     notes = source.publish(paths.data, released, names)
     annotations = {p.relative_to(paths.data).as_posix() for p in paths.data.rglob("*") if p.is_file()} - written
     _refuse_unknown(source, annotations)
     withheld = [QuarantineRow(*row) for shard in done for row in shard["quarantined"]]
-    write_map(paths.staged_map, read_map_rows(s.map(paths.staging) for s in shards), key)
+    write_map(paths.staged_map, read_map_rows((s.map(paths.staging) for s in shards), paths.staging), key)
     if withheld:
         write_quarantine(paths.staged_quarantine, withheld)
     configuration = config.entries() | {"detectors": [d.strip() for d in config.detectors.split(",")]}
@@ -338,8 +381,10 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_source(path: Path) -> Path:
-    """SOURCE, absolute. Raises UsageError where it is missing."""
+def check_source(path: Path | Bucket) -> Path | Bucket:
+    """SOURCE, absolute. Raises UsageError where it is missing; an adapter says it of object storage."""
+    if isinstance(path, Bucket):
+        return path
     if not path.exists():
         raise UsageError(f"SOURCE {path} does not exist: name a dataset's folder (or a video file)")
     return path.absolute()

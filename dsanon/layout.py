@@ -6,31 +6,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsanon.errors import UsageError
+from dsanon.storage import Bucket, overlap
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasePaths:
-    """Where everything of one release lies. All absolute, symbolic links resolved."""
+    """Where everything of one release lies. All absolute, symbolic links resolved.
+
+    bucket: where the release goes on object storage; ``release`` is then only where its small files wait for that
+    """
 
     release: Path
     private: Path
     key: Path
+    bucket: Bucket | None = None
 
     @classmethod
     def of(
-        cls, source: Path | None, release: Path, private: Path | None = None, key: Path | None = None
+        cls,
+        source: Path | Bucket | None,
+        release: Path | Bucket,
+        private: Path | None = None,
+        key: Path | None = None,
     ) -> ReleasePaths:
         """Paths of a release; source: None where it plays no part.
 
-        private: by default RELEASE.private · key: by default ``key`` on the private side
+        private: by default RELEASE.private, of a release on object storage in the current folder
+        key: by default ``key`` on the private side
         Raises UsageError where the private side, the key or the source would lie inside the release, or the like.
         """
+        if isinstance(release, Bucket):
+            return cls._on_objects(source, release, private, key)
         release = release.resolve()
         if not release.name:
             raise UsageError(f"RELEASE {release} is a file system's root: name a folder in it")
         private = private.resolve() if private else release.with_name(release.name + ".private")
         paths = cls(release, private, key.resolve() if key else private / "key")
-        paths._refuse_overlaps(source.resolve() if source else None)
+        paths._refuse_overlaps(source.resolve() if isinstance(source, Path) else None)
+        return paths
+
+    @classmethod
+    def _on_objects(
+        cls, source: Path | Bucket | None, bucket: Bucket, private: Path | None, key: Path | None
+    ) -> ReleasePaths:
+        private = (private or Path(f"{bucket.name}.private")).resolve()
+        paths = cls(private / "outbox" / bucket.name, private, key.resolve() if key else private / "key", bucket=bucket)
+        if _inside(paths.key, paths.release.parent):
+            raise UsageError(f"--key {paths.key} lies inside {paths.release.parent}, which is published from")
+        for public in (bucket, bucket.beside(".partial")):
+            if isinstance(source, Bucket) and overlap(source, public):
+                raise UsageError(f"SOURCE {source} and {public} overlap: name a RELEASE outside of SOURCE")
+        paths._refuse_private(source.resolve() if isinstance(source, Path) else None)
         return paths
 
     def _refuse_overlaps(self, source: Path | None) -> None:
@@ -41,6 +67,9 @@ class ReleasePaths:
                 raise UsageError(f"--key {self.key} lies inside {public}: what is published must not hold the key")
             if source and _overlap(source, public):
                 raise UsageError(f"SOURCE {source} and {public} overlap: name a RELEASE outside of SOURCE")
+        self._refuse_private(source)
+
+    def _refuse_private(self, source: Path | None) -> None:
         if _inside(self.key, self.staging):
             raise UsageError(
                 f"--key {self.key} lies inside {self.staging}, which is deleted at the end: keep it elsewhere"
@@ -49,6 +78,16 @@ class ReleasePaths:
             raise UsageError(f"--private {self.private} lies inside SOURCE {source}: inputs are never written to")
         if source and _inside(self.key, source) and not self.key.exists():
             raise UsageError(f"--key {self.key} would be made inside SOURCE {source}: inputs are never written to")
+
+    @property
+    def name(self) -> str:
+        """RELEASE as the user calls it: a path or a URL."""
+        return str(self.bucket or self.release)
+
+    @property
+    def samples(self) -> Path | Bucket:
+        """``data/`` of the unfinished release, as workers write samples to it."""
+        return self.bucket.beside(".partial") / "data" if self.bucket else self.data
 
     @property
     def partial(self) -> Path:

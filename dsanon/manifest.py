@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from dsanon.durable import aside
 from dsanon.errors import DsanonError, ReleaseError
+from dsanon.external_sort import rechunked, sorted_pieces
 from dsanon.sample import Box, Kind, Status
 
 MANIFEST = pa.schema(
@@ -111,6 +112,21 @@ class Counts:
         """Samples by status, in the contract's order."""
         return {status: getattr(self, status) for status in STATUSES}
 
+    def plus(self, other: Counts) -> Counts:
+        """The counts of two tables that share no sample, of regions in the contract's order."""
+        mine, theirs = self.regions or {}, other.regions or {}
+        regions: dict[str, dict[str, int]] = {
+            kind: {
+                status: mine.get(kind, {}).get(status, 0) + theirs.get(kind, {}).get(status, 0)
+                for status in STATUSES
+                if status in mine.get(kind, {}) or status in theirs.get(kind, {})
+            }
+            for kind in get_args(Kind)
+            if kind in mine or kind in theirs
+        }
+        samples = {status: getattr(self, status) + getattr(other, status) for status in STATUSES}
+        return Counts(**samples, regions=regions)
+
     def account_for(self, samples: int) -> None:
         """Raises DsanonError unless every one of the source's ``samples`` is in the table, once."""
         if samples != self.samples:
@@ -162,24 +178,36 @@ def read_rows(path: Path) -> pa.Table:
     return table.cast(MANIFEST)  # Parquet renames the items of lists
 
 
-def merge(paths: Iterable[Path], out: Path) -> Counts:
+def merge(paths: Iterable[Path], out: Path, scratch: Path) -> Counts:
     """Join the shards' rows into one manifest, sorted by file, sample and region; its bytes do not tell the shards.
 
+    scratch: a private folder for what does not fit into memory
     Raises DsanonError where a region is there twice, ReleaseError where a shard cannot be read.
     """
-    tables = [read_rows(path) for path in paths]
-    table = pa.concat_tables([MANIFEST.empty_table(), *tables])
-    table = table.sort_by([("file", "ascending"), ("sample", "ascending"), ("region", "ascending")]).combine_chunks()
-    distinct = table.group_by(["sample", "region"]).aggregate([]).num_rows
-    if distinct != table.num_rows:
-        raise DsanonError(
-            f"accounting: {table.num_rows - distinct} regions are in the manifest twice: nothing is released"
-        )
-    write_table(out, table)
-    return count(table)
+    counts = Counts()
+
+    def checked() -> Iterator[pa.Table]:
+        nonlocal counts
+        for piece in sorted_pieces(map(read_rows, paths), MANIFEST, ("file", "sample", "region"), scratch):
+            distinct = piece.group_by(["sample", "region"]).aggregate([]).num_rows
+            if distinct != piece.num_rows:
+                raise DsanonError(
+                    f"accounting: {piece.num_rows - distinct} regions are in the manifest twice: nothing is released"
+                )
+            counts = counts.plus(count(piece))
+            yield piece
+
+    _write_pieces(out, checked())
+    return counts
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a manifest under its final name; no clock and no chunking enters its bytes."""
-    with aside(path) as file:
-        pq.write_table(table.combine_chunks(), file, compression="zstd", compression_level=3, row_group_size=ROW_GROUP)
+    _write_pieces(path, [table])
+
+
+def _write_pieces(path: Path, pieces: Iterable[pa.Table]) -> None:
+    options = {"compression": "zstd", "compression_level": 3}
+    with aside(path) as file, pq.ParquetWriter(file, MANIFEST, **options) as writer:
+        for piece in rechunked(pieces, ROW_GROUP):
+            writer.write_table(piece, row_group_size=ROW_GROUP)

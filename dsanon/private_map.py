@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dsanon.durable import PRIVATE, aside, explained, read_object
 from dsanon.errors import KeyFileError, ReleaseError
+from dsanon.external_sort import rechunked, sorted_pieces
 from dsanon.key import destroy_key, key_check, load_key, subkey, tombstone
 from dsanon.layout import ReleasePaths
 from dsanon.lock import owned
+from dsanon.storage import Bucket
 
 IDENTITY_MAP = pa.schema(
     [
@@ -50,6 +52,8 @@ QUARANTINE = pa.schema(
     [("sample", pa.string()), ("source_file", pa.string()), ("reason", pa.string()), ("source_sha256", pa.string())],
     metadata={"dsanon.schema": "1"},
 )
+_ROW_GROUP = 1 << 16
+_RUN = 1 << 17  # rows of 1.1 kB that are sorted at once
 ENCRYPTED = b"PARE"  # first four bytes of a Parquet file with an encrypted footer
 
 
@@ -88,36 +92,45 @@ class QuarantineRow:
 
 def write_map_rows(path: Path, rows: pa.Table | Sequence[MapRow]) -> None:
     """Stage one shard's rows, in clear: only for the staging folder, which is gone when the release is published."""
-    _write(path, rows if isinstance(rows, pa.Table) else _table(IDENTITY_MAP, rows))
+    _write(path, IDENTITY_MAP, [rows if isinstance(rows, pa.Table) else _table(IDENTITY_MAP, rows)])
 
 
-def read_map_rows(paths: Iterable[Path]) -> pa.Table:
-    """The staged rows of all shards, sorted by sample and region."""
-    tables = [_read(path, IDENTITY_MAP) for path in paths]
-    return pa.concat_tables([IDENTITY_MAP.empty_table(), *tables]).sort_by(
-        [("sample", "ascending"), ("region", "ascending")]
-    )
+def read_map_rows(paths: Iterable[Path], scratch: Path) -> Iterator[pa.Table]:
+    """The staged rows of all shards, sorted by sample and region, in pieces.
+
+    scratch: a private folder for what does not fit into memory
+    """
+    tables = (_read(path, IDENTITY_MAP) for path in paths)
+    return sorted_pieces(tables, IDENTITY_MAP, ("sample", "region"), scratch, _RUN)
 
 
 def write_quarantine(path: Path, rows: Sequence[QuarantineRow]) -> None:
     """Write the list of withheld samples (0600); atomically."""
-    _write(path, _table(QUARANTINE, rows))
+    _write(path, QUARANTINE, [_table(QUARANTINE, rows)])
 
 
-def write_map(path: Path, rows: pa.Table | Sequence[MapRow], key: bytes) -> None:
-    """Write the identity map, encrypted under the release's ``key`` (0600); atomically."""
-    table = rows if isinstance(rows, pa.Table) else _table(IDENTITY_MAP, rows)
+def write_map(path: Path, rows: Iterator[pa.Table] | pa.Table | Sequence[MapRow], key: bytes) -> None:
+    """Write the identity map, encrypted under the release's ``key`` (0600); atomically. rows: or tables of them."""
+    if isinstance(rows, Sequence):
+        rows = _table(IDENTITY_MAP, rows)
     # The file carries which key it wants (never the key), so that a wrong one is told from a damaged file.
     encryption = pe.EncryptionConfiguration(
         key_check(key), uniform_encryption=True, double_wrapping=False, data_key_length_bits=256
     )
-    _write(path, table, _factory(key).file_encryption_properties(pe.KmsConnectionConfig(), encryption))
+    properties = _factory(key).file_encryption_properties(pe.KmsConnectionConfig(), encryption)
+    if isinstance(rows, Iterator):
+        _write(path, IDENTITY_MAP, rows, properties)
+    else:
+        _write(path, rows.schema, [rows], properties)
 
 
 def read_map(path: Path, key: bytes) -> pa.Table:
     """The identity map. Raises KeyFileError for the wrong key, ReleaseError for a missing, altered or foreign file."""
-    properties = _factory(key).file_decryption_properties(pe.KmsConnectionConfig(), pe.DecryptionConfiguration())
-    return _read(path, IDENTITY_MAP, properties)
+    return _read(path, IDENTITY_MAP, _decryption(key))
+
+
+def _decryption(key: bytes) -> Any:
+    return _factory(key).file_decryption_properties(pe.KmsConnectionConfig(), pe.DecryptionConfiguration())
 
 
 def read_quarantine(path: Path) -> pa.Table:
@@ -127,29 +140,35 @@ def read_quarantine(path: Path) -> pa.Table:
 
 def open_map(paths: ReleasePaths, key: Path | None = None) -> pa.Table:
     """The identity map of a release. key: by default the one it was made with. Raises KeyFileError, ReleaseError."""
+    return read_map(*_map_and_key(paths, key))
+
+
+def _map_and_key(paths: ReleasePaths, key: Path | None) -> tuple[Path, bytes]:
     if not paths.private.is_dir():
-        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.release} with --private")
-    return read_map(paths.map, load_key(_key_path(paths, key)))
+        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.name} with --private")
+    return paths.map, load_key(_key_path(paths, key))
 
 
 def lookup(
-    release: Path, private: Path | None = None, key: Path | None = None, subject: str | None = None
+    release: Path | Bucket, private: Path | None = None, key: Path | None = None, subject: str | None = None
 ) -> list[dict[str, Any]]:
     """Rows of the private map, ready for JSON. subject: a pseudonym or a source label; its rows only, maybe none.
 
     private: by default RELEASE.private · key: by default the one the release was made with
     Raises KeyFileError (missing, destroyed, wrong), ReleaseError (no map, damaged).
     """
-    table = open_map(ReleasePaths.of(None, release, private, key), key)
-    if subject is not None:
-        table = table.filter(
-            pc.or_kleene(pc.equal(table["subject"], subject), pc.equal(table["source_subject"], subject))
-        )
-    rows: list[dict[str, Any]] = table.to_pylist()
+    path, secret = _map_and_key(ReleasePaths.of(None, release, private, key), key)
+    rows: list[dict[str, Any]] = []
+    for table in _row_groups(path, IDENTITY_MAP, _decryption(secret)):
+        if subject is not None:
+            table = table.filter(
+                pc.or_kleene(pc.equal(table["subject"], subject), pc.equal(table["source_subject"], subject))
+            )
+        rows += table.to_pylist()
     return rows
 
 
-def forget(release: Path, private: Path | None = None, key: Path | None = None) -> Path:
+def forget(release: Path | Bucket, private: Path | None = None, key: Path | None = None) -> Path:
     """Destroy the key of ``release``, and all on the private side that leads back without it; returns the key's path.
 
     That is the staging of an unfinished run, what an audit remembers of the originals' faces, pictures of source and
@@ -159,11 +178,11 @@ def forget(release: Path, private: Path | None = None, key: Path | None = None) 
     """
     paths = ReleasePaths.of(None, release, private, key)
     if not paths.private.is_dir():
-        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.release} with --private")
+        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.name} with --private")
     path = _key_path(paths, key)
     if key is None and path != paths.key:
         raise KeyFileError(
-            f"the key of {paths.release} is {path}, which may serve other releases: name it with --key {path}"
+            f"the key of {paths.name} is {path}, which may serve other releases: name it with --key {path}"
         )
     with owned(paths.private):
         destroy_key(path)
@@ -211,12 +230,19 @@ def _table(schema: pa.Schema, rows: Sequence[Any]) -> pa.Table:
     return pa.Table.from_pydict({name: [getattr(row, name) for row in rows] for name in schema.names}, schema=schema)
 
 
-def _write(path: Path, table: pa.Table, encryption: Any = None) -> None:
-    with aside(path, PRIVATE) as file:
-        pq.write_table(table.combine_chunks(), file, compression="zstd", encryption_properties=encryption)
+def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table], encryption: Any = None) -> None:
+    options = {"compression": "zstd", "encryption_properties": encryption}
+    with aside(path, PRIVATE) as file, pq.ParquetWriter(file, schema, **options) as writer:
+        for table in rechunked(tables, _ROW_GROUP):
+            writer.write_table(table)
 
 
 def _read(path: Path, schema: pa.Schema, decryption: Any = None) -> pa.Table:
+    return pa.concat_tables([schema.empty_table(), *_row_groups(path, schema, decryption)]).combine_chunks()
+
+
+def _row_groups(path: Path, schema: pa.Schema, decryption: Any = None) -> Iterator[pa.Table]:
+    """The table piece by piece, so that memory holds one."""
     altered = f"{path} is damaged or was altered: restore it from a copy"
     try:
         with path.open("rb") as file:
@@ -224,12 +250,14 @@ def _read(path: Path, schema: pa.Schema, decryption: Any = None) -> pa.Table:
             if (file.read(4) == ENCRYPTED) != (decryption is not None):
                 raise ReleaseError(altered)
             file.seek(0)
-            table = pq.ParquetFile(file, decryption_properties=decryption).read()
-        table.validate(full=True)
+            parquet = pq.ParquetFile(file, decryption_properties=decryption)
+            if not parquet.schema_arrow.equals(schema):
+                raise ReleaseError(altered)
+            for number in range(parquet.num_row_groups):
+                group = parquet.read_row_group(number)
+                group.validate(full=True)
+                yield group.cast(schema)
     except FileNotFoundError:
         raise ReleaseError(f"{path} does not exist: is this the private side of a finished release?") from None
     except (OSError, MemoryError, pa.ArrowException, InvalidTag, binascii.Error, ValueError) as error:
         raise ReleaseError(altered) from error
-    if not table.schema.equals(schema):
-        raise ReleaseError(altered)
-    return table.cast(schema)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dsanon import objects
 from dsanon.durable import (
     PRIVATE,
     PRIVATE_FOLDER,
@@ -33,6 +34,7 @@ from dsanon.layout import ReleasePaths
 from dsanon.listing import recover, reorder
 from dsanon.lock import locked, owned, wait_for
 from dsanon.manifest import Counts
+from dsanon.objects import few, refuse_difference
 
 __all__ = [
     "Opened",
@@ -85,6 +87,8 @@ def open_release(
     resumed only where they and the key are the same. ``resume`` with nothing to resume starts afresh.
     Raises ReleaseError: finished, interrupted, changed, running elsewhere, not writable; KeyFileError; UsageError.
     """
+    if paths.bucket:
+        objects.refuse_finished(paths, overwrite)
     _refuse_finished(paths, overwrite)
     with ExitStack() as stack:
         with explained(paths.private):
@@ -108,6 +112,8 @@ def open_release(
                     )
                 opened = _start(paths, entries)
             paths.data.mkdir(exist_ok=True)
+            if paths.bucket:
+                objects.take(paths, opened.resumed, overwrite)
         yield opened
 
 
@@ -117,34 +123,42 @@ def publish(paths: ReleasePaths, expected: Collection[str]) -> None:
     expected: every file below ``data/``, relative, with forward slashes.
     Raises DsanonError for a file too many or too few, ReleaseError where the disk fails; RELEASE is then as it was.
     """
+    if paths.bucket:
+        objects.publish(paths, expected, WHOLE)
+        _publish_private(paths)
+        objects.exchange(paths)
+        shutil.rmtree(paths.release.parent)
+        shutil.rmtree(paths.staging)
+        return
     with explained(paths.release):
         # Folders count as well: an empty one may still bear a name. A link is never what was expected.
         found = {_entry(path, paths.data) for path in paths.data.rglob("*")}
         folders = {f"{folder}/" for file in expected for folder in PurePosixPath(file).parents if folder.name}
-        _refuse_difference("data/", found, {*expected, *folders})
-        _refuse_difference("the release", {path.name for path in paths.partial.iterdir()}, set(WHOLE))
-        if not paths.staged_map.is_file():
-            raise DsanonError(f"{paths.staged_map} is missing: nothing is released without its identity map")
+        refuse_difference("data/", found, {*expected, *folders})
+        refuse_difference("the release", {path.name for path in paths.partial.iterdir()}, set(WHOLE))
         reorder(paths.data)
         _level_times(paths.partial)
         os.sync()
-        # The private side first: cut off in between, RELEASE.partial is still there for --resume.
-        paths.staged_map.replace(paths.map)
-        if paths.staged_quarantine.exists():
-            paths.staged_quarantine.replace(paths.quarantine)
-        else:
-            paths.quarantine.unlink(missing_ok=True)
-        if paths.staged_applied.exists():
-            paths.staged_applied.replace(paths.applied)
-        else:
-            paths.applied.unlink(missing_ok=True)
-        write_json(paths.made, {"schema": 1, "release": str(paths.release), "key": str(paths.key)}, PRIVATE)
+        _publish_private(paths)  # first: cut off in between, RELEASE.partial is still there for --resume
         if paths.release.exists() and any(paths.release.iterdir()):
             paths.release.rename(paths.replaced)
         paths.partial.rename(paths.release)
         sync_folder(paths.release.parent)
         _recover(paths)
         shutil.rmtree(paths.staging)
+
+
+def _publish_private(paths: ReleasePaths) -> None:
+    """Give the private files their names."""
+    if not paths.staged_map.is_file():
+        raise DsanonError(f"{paths.staged_map} is missing: nothing is released without its identity map")
+    paths.staged_map.replace(paths.map)
+    for staged, file in ((paths.staged_quarantine, paths.quarantine), (paths.staged_applied, paths.applied)):
+        if staged.exists():
+            staged.replace(file)
+        else:
+            file.unlink(missing_ok=True)
+    write_json(paths.made, {"schema": 1, "release": paths.name, "key": str(paths.key)}, PRIVATE)
 
 
 def _level_times(folder: Path) -> None:
@@ -206,10 +220,14 @@ def _refuse_shared_private(paths: ReleasePaths) -> None:
     """One private side belongs to one release: a second one would replace the first one's map."""
     for file in (paths.made, paths.job):
         other = (read_object(file, release=str) or {}).get("release")
-        if other and other != str(paths.release) and (Path(other).exists() or Path(other + ".partial").exists()):
+        if other and other != paths.name and ("://" in other or _there(other)):
             raise ReleaseError(
                 f"--private {paths.private} belongs to {other}: name another folder, one for each release"
             )
+
+
+def _there(release: str) -> bool:
+    return Path(release).exists() or Path(release + ".partial").exists()
 
 
 def _interrupted(paths: ReleasePaths) -> bool:
@@ -223,7 +241,7 @@ def _interrupted(paths: ReleasePaths) -> bool:
 def _start(paths: ReleasePaths, entries: Mapping[str, Any]) -> Opened:
     unknown = {path.name for path in paths.partial.iterdir()} - {*WHOLE, *(f".{name}.aside" for name in WHOLE)}
     if unknown:
-        raise ReleaseError(f"{paths.partial} holds other things ({_few(unknown)}): move them, or name another RELEASE")
+        raise ReleaseError(f"{paths.partial} holds other things ({few(unknown)}): move them, or name another RELEASE")
     for path in paths.partial.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if paths.staging.exists():
@@ -231,7 +249,7 @@ def _start(paths: ReleasePaths, entries: Mapping[str, Any]) -> Opened:
     key = load_key(paths.key) if paths.key.exists() else create_key(paths.key)
     paths.staging.mkdir(mode=PRIVATE_FOLDER)
     everything = {**entries, "key": key_check(key)}
-    write_json(paths.job, {"schema": 1, "release": str(paths.release), "entries": everything}, PRIVATE)
+    write_json(paths.job, {"schema": 1, "release": paths.name, "entries": everything}, PRIVATE)
     return Opened(resumed=False, key=key, fingerprint=fingerprint_of(everything))
 
 
@@ -275,19 +293,6 @@ def _recover(paths: ReleasePaths) -> None:
         shutil.rmtree(paths.replaced)
     else:
         paths.replaced.rename(paths.release)
-
-
-def _refuse_difference(where: str, found: set[str], expected: set[str]) -> None:
-    if found - expected:
-        raise DsanonError(
-            f"{where} holds files that nothing accounts for: {_few(found - expected)}; nothing is released"
-        )
-    if expected - found:
-        raise DsanonError(f"{where} lacks files that were written: {_few(expected - found)}; nothing is released")
-
-
-def _few(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _entry(path: Path, data: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from dsanon.durable import PRIVATE, aside
 from dsanon.errors import ReleaseError
 from dsanon.shards import Shard
+from dsanon.storage import Bucket
 
 
 def seal(*paths: Path) -> None:
@@ -36,7 +37,7 @@ def require(*paths: Path) -> None:
             )
 
 
-def discard_damaged(shards: Iterable[Shard], staging: Path, data: Path) -> None:
+def discard_damaged(shards: Iterable[Shard], staging: Path, data: Path | Bucket) -> None:
     """Before an interrupted run goes on: delete what is not as it was sealed, so that it is made anew.
 
     A shard counts as rendered only where its rows and every file below ``data`` are what they were.
@@ -52,10 +53,13 @@ def discard_damaged(shards: Iterable[Shard], staging: Path, data: Path) -> None:
             shard.done(staging).unlink()
 
 
-def _rendered(shard: Shard, staging: Path, data: Path) -> bool:
+def _rendered(shard: Shard, staging: Path, data: Path | Bucket) -> bool:
     if not all(map(sound, (shard.manifest(staging), shard.map(staging), shard.done(staging)))):
         return False
     files: dict[str, str] = json.loads(shard.done(staging).read_bytes())["files"]
+    if isinstance(data, Bucket):
+        contents = zip(data.read(list(files)), files.values(), strict=True)
+        return all(content is not None and hashlib.sha256(content).hexdigest() == sha for content, sha in contents)
     try:
         return all(not (data / file).is_symlink() and digest(data / file) == sha256 for file, sha256 in files.items())
     except OSError:

@@ -10,6 +10,8 @@ from pathlib import Path
 from dsanon.sample import Sample
 
 CHUNK = 32  # stills a shard: small enough to end evenly, large enough to fill batches
+MOST = 1024  # of a large source, so that its shards stay few: the driver has work and files for each
+FEW = 20_000  # shards from which on they grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,11 @@ class Shard:
 
 
 def make_shards(samples: Sequence[Sample]) -> list[Shard]:
-    """Shards in source order."""
+    """Shards in source order; how many stills they hold depends on the source alone."""
+    chunk = min(MOST, max(CHUNK, len(samples) // FEW))
     pieces: list[tuple[Sample, ...]] = []
     for sequence, group in groupby(samples, key=lambda s: s.sequence):
         run = tuple(group)
-        step = CHUNK if sequence is None else len(run)
+        step = chunk if sequence is None else len(run)
         pieces += [run[i : i + step] for i in range(0, len(run), step)]
     return [Shard(number, piece) for number, piece in enumerate(pieces)]

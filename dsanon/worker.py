@@ -10,10 +10,11 @@ from typing import Any
 from dsanon import appearance
 from dsanon.config import PAINTED, JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
-from dsanon.errors import BadImage, WeightsError
+from dsanon.errors import BadImage, StorageError, WeightsError
 from dsanon.found import read_found, write_found
 from dsanon.manifest import ManifestRow, write_rows
 from dsanon.naming import Names
+from dsanon.nodes import Fact
 from dsanon.plan import Control, scope_label, scope_of
 from dsanon.private_map import MapRow, QuarantineRow, write_map_rows
 from dsanon.render import Action, Strength, Treatment, render
@@ -24,6 +25,7 @@ from dsanon.shards import Shard
 from dsanon.sources import Sink, Source, open_source
 from dsanon.sources.stills import printable
 from dsanon.steady import Recent, prune
+from dsanon.storage import Bucket
 
 _PIXELS_AT_ONCE = 24_000_000  # a batch of photos is rendered when it has so many pixels
 Who = tuple[Kind, str, str]  # kind, scope, subject: faces and bodies have fake identities of different generators
@@ -40,14 +42,16 @@ class Setup:
     """What a worker needs to start. generators: of a painted method, none for others.
 
     decisions: of a reviewer, about regions of the release that is made anew
+    needed: what a worker on another node must see
     """
 
     config: JobConfig
-    data: Path
+    data: Path | Bucket
     staging: Path
     names_key: bytes
     generators: Generators
     decisions: tuple[Decision, ...] = ()
+    needed: tuple[Fact, ...] = ()
 
 
 class Worker:
@@ -156,6 +160,8 @@ class Worker:
             try:
                 photos = photos or self.source.read(shard.samples[number:])
                 photo = next(photos)
+            except StorageError:  # no sample's fault
+                raise
             except Exception as error:  # it ended the iterator: the samples behind it need a new one
                 photo, photos = Unreadable(f"it could not be read ({type(error).__name__})"), None
             yield sample, photo
@@ -197,6 +203,8 @@ def _write(sink: Sink, sample: Sample, photo: Photo | None) -> str:
     """Why the sample could not be written, '' where it was. Raises OSError where the disk fails, not the sample."""
     try:
         sink.write(sample, photo)
+    except StorageError:
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

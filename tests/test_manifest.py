@@ -140,7 +140,7 @@ def test_merged_bytes_tell_nothing_of_the_shards(tmp_path: Path) -> None:
         for index, shard in enumerate(shards):
             paths.append(tmp_path / f"{name} {index}.parquet")
             write_rows(paths[-1], shard)
-        assert merge(paths, tmp_path / f"{name}.parquet").samples == 4
+        assert merge(paths, tmp_path / f"{name}.parquet", tmp_path).samples == 4
     bytes_of_one = (tmp_path / "one.parquet").read_bytes()
     assert bytes_of_one == (tmp_path / "three.parquet").read_bytes()
     assert bytes_of_one == (tmp_path / "with an empty one.parquet").read_bytes()
@@ -152,7 +152,7 @@ def test_a_region_twice_is_refused(tmp_path: Path) -> None:
     write_rows(tmp_path / "1", [face("a"), face("a", 1)])
     write_rows(tmp_path / "2", [face("a", 1)])
     with pytest.raises(DsanonError, match="1 regions are in the manifest twice"):
-        merge([tmp_path / "1", tmp_path / "2"], tmp_path / "out")
+        merge([tmp_path / "1", tmp_path / "2"], tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -178,7 +178,7 @@ def test_a_full_disk_leaves_the_old_manifest(tmp_path: Path, monkeypatch: pytest
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for module, function in ((pq, "write_table"), (os, "fsync")):
+    for module, function in ((pq.ParquetWriter, "write_table"), (os, "fsync")):
         with monkeypatch.context() as patch:
             patch.setattr(module, function, full)
             with pytest.raises(ReleaseError, match=r"manifest.parquet: the disk is full: free some space") as caught:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from dsanon.errors import UsageError
 from dsanon.naming import Names
 from dsanon.sample import Photo, Sample, Unreadable
+from dsanon.storage import Bucket
 
 
 class Sink(Protocol):
@@ -32,7 +33,8 @@ class Sink(Protocol):
 class Source(Protocol):
     """A dataset on disk. Constructing it reads nothing but what is needed to recognise it.
 
-    dataset: its name in ``SOURCES`` · root: SOURCE, absolute · scope: what ``--scope`` is by default
+    dataset: its name in ``SOURCES`` · root: SOURCE, absolute (on object storage: where its annotations are copied to)
+    scope: what ``--scope`` is by default
     regions: what ``--regions`` is by default
     """
 
@@ -50,8 +52,11 @@ class Source(Protocol):
     def target(self, sample: Sample, names: Names) -> str:
         """Path below ``data/`` at which the sample is released; pseudonyms in place of names."""
 
-    def sink(self, data: Path, names: Names) -> AbstractContextManager[Sink]:
-        """A writer for one shard's samples."""
+    def version(self, file: str) -> str:
+        """What tells that a sample's file changed: its size and time, or whatever the store has."""
+
+    def sink(self, data: Path | Bucket, names: Names) -> AbstractContextManager[Sink]:
+        """A writer for one shard's samples; data: where ``data/`` lies."""
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write the annotation files that belong to the released samples.
@@ -83,10 +88,24 @@ SOURCES: dict[str, tuple[str, str, str]] = {
 }
 
 
-def open_source(dataset: str, root: Path) -> Source:
+ON_OBJECTS = ("folder", "lfw", "celeba", "coco")  # what can lie in object storage, as SOURCE or as RELEASE
+
+
+def refuse_objects(dataset: str, where: Bucket) -> None:
+    """Raises UsageError unless such a dataset can lie in object storage."""
+    if dataset not in ON_OBJECTS:
+        raise UsageError(
+            f"--dataset {dataset} cannot lie in object storage ({where}): that works for {', '.join(ON_OBJECTS)}; "
+            "work in folders, and copy them there"
+        )
+
+
+def open_source(dataset: str, root: Path | Bucket) -> Source:
     """The source at ``root``. Raises UsageError for an unknown dataset, SourceError for a wrong folder."""
     if dataset not in SOURCES:
         raise UsageError(f"--dataset {dataset!r} is unknown: choose one of {', '.join(SOURCES)}")
+    if isinstance(root, Bucket):
+        refuse_objects(dataset, root)
     module, name, _ = SOURCES[dataset]
     factory = cast(Callable[..., Any], getattr(import_module(module), name))
     return cast(Source, factory(root))

@@ -6,25 +6,16 @@ Eval/). Any subset of images and lists will do. Image numbers are kept; identity
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsanon.errors import SourceError
-from dsanon.images import image_size
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.stills import (
-    StillSource,
-    check_case_collisions,
-    is_annotation,
-    link_problem,
-    printable,
-    walk,
-    write_aside,
-)
+from dsanon.sources.stills import StillSource, check_case_collisions, printable, write_aside
+from dsanon.storage import Bucket
 
 ALIGNED = ("img_align_celeba", "img_align_celeba_png")
 FOLDERS = (*ALIGNED, "img_celeba")
@@ -65,13 +56,13 @@ class CelebaSource(StillSource):
 
     dataset = "celeba"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | Bucket) -> None:
         super().__init__(root)
         places = [f"{outer}{name}" for outer in ("", "Img/") for name in FOLDERS]
-        self.folders = [f"{place}/" for place in places if (self.root / place).is_dir()]
+        self.folders = [f"{place}/" for place in places if self.tree.has_folder(place)]
         if not self.folders:
             raise SourceError(
-                f"no img_align_celeba/, Img/img_align_celeba/ or img_celeba/ in {os.fspath(self.root)!r}:"
+                f"no img_align_celeba/, Img/img_align_celeba/ or img_celeba/ in {self.tree.where!r}:"
                 " expected the folder that contains it and the lists"
             )
 
@@ -93,8 +84,8 @@ class CelebaSource(StillSource):
 
     def inputs(self) -> list[Path]:
         """The lists that are there."""
-        places = [self.root / outer / name for name in LISTS for outer in ("", "Anno", "Eval")]
-        return [path for path in places if is_annotation(self.root, path)]
+        places = [f"{outer}{name}" for name in LISTS for outer in ("", "Anno/", "Eval/")]
+        return [self.tree.local(place) for place in places if self.tree.has_annotation(place)]
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write the lists' rows of the released images, with identity numbers of the release's own."""
@@ -119,14 +110,14 @@ class CelebaSource(StillSource):
             write_aside(data, path.relative_to(self.root).as_posix(), content)
             if len(kept) < len(rows):
                 sentences.append(f"{path.name}: {len(kept)} of {len(rows)} rows, those of the released images.")
-        images, others = walk(self.root)
+        images, others = self.tree.walk()
         uncopied = len(images) + len(others) - len(self._images()) - len(self.inputs())
         if uncopied:
             sentences.append(f"{uncopied} other files of the source were not copied.")
         return sentences
 
     def _images(self) -> list[str]:
-        return [file for file in walk(self.root)[0] if file.startswith(tuple(self.folders))]
+        return [file for file in self.tree.walk()[0] if file.startswith(tuple(self.folders))]
 
     def _is_numbered(self, file: str) -> bool:
         folder, name = file[: file.rindex("/") + 1], file[file.rindex("/") + 1 :]
@@ -134,7 +125,7 @@ class CelebaSource(StillSource):
 
     def _sample(self, file: str, rows: dict[str, dict[str, Row]]) -> Sample:
         stem, aligned = _stem(file), _is_aligned(file)
-        problem = link_problem(self.root, file)
+        problem = self.tree.problem(file)
         if not self._is_numbered(file):
             problem = problem or "not named 000001.jpg as CelebA's images are: rename or remove it"
         identity = rows.get(IDENTITY, {}).get(stem)
@@ -148,7 +139,7 @@ class CelebaSource(StillSource):
             x, y, width, height = bbox.numbers
             head = (x, y, x + width, y + height)
         elif aligned and not problem:
-            width, height = image_size(self.root / file) or _SIZE
+            width, height = self.tree.size(file) or _SIZE
             head = head_box(tuple((x * width / _SIZE[0], y * height / _SIZE[1]) for x, y in _ALIGNED))
         return Sample(
             printable(file),
@@ -161,8 +152,8 @@ class CelebaSource(StillSource):
 
     def _check_alignment(self, images: list[str], landmarks: dict[str, Row]) -> None:
         for file in images:
-            if _is_aligned(file) and _stem(file) in landmarks and link_problem(self.root, file) is None:
-                found = image_size(self.root / file)
+            if _is_aligned(file) and _stem(file) in landmarks and self.tree.problem(file) is None:
+                found = self.tree.size(file)
                 if found is None:
                     continue
                 if found != _SIZE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,15 +17,8 @@ from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
 from dsanon.sources.keypoints import COCO_JOINTS, head_box
 from dsanon.sources.silhouettes import LARGEST, box_of, from_segmentation
-from dsanon.sources.stills import (
-    StillSource,
-    check_case_collisions,
-    is_annotation,
-    link_problem,
-    printable,
-    walk,
-    write_aside,
-)
+from dsanon.sources.stills import StillSource, check_case_collisions, printable, write_aside
+from dsanon.storage import Bucket
 
 PEOPLE = frozenset({"person", "people", "human", "pedestrian"})  # category names
 CAPTION = "a photo"  # what a release says in place of every caption
@@ -57,28 +49,27 @@ class CocoSource(StillSource):
 
     dataset = "coco"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | Bucket) -> None:
         super().__init__(root)
-        if not self.inputs():
+        if not self._jsons():
             raise SourceError(
-                f"no json in {os.fspath(root / 'annotations')!r} or {os.fspath(root)!r}:"
+                f"no json in {self.tree.where + '/annotations'!r} or {self.tree.where!r}:"
                 " --dataset coco expects annotations/instances_*.json or another of COCO's files"
             )
 
     def inputs(self) -> list[Path]:
         """The json files."""
-        return sorted(
-            path
-            for folder in (self.root / "annotations", self.root)
-            for path in folder.glob("*.json")
-            if is_annotation(self.root, path)
-        )
+        return sorted(self.tree.local(file) for file in self._jsons())
+
+    def _jsons(self) -> list[str]:
+        files = [folder + name for folder in ("annotations/", "") for name in self.tree.children(folder)]
+        return [file for file in files if file.endswith(".json") and self.tree.has_annotation(file)]
 
     def samples(self) -> list[Sample]:
         """Every image below SOURCE, with the people that any of the json files tells of. Raises SourceError."""
-        images, _ = walk(self.root)
+        images, _ = self.tree.walk()
         if not images:
-            raise SourceError(f"no image below {os.fspath(self.root)!r}: expected COCO's, e.g. in val2017/")
+            raise SourceError(f"no image below {self.tree.where!r}: expected COCO's, e.g. in val2017/")
         check_case_collisions(images)
         on_disk = set(images)
         people: dict[str, list[tuple[int, Person]]] = {}
@@ -109,7 +100,7 @@ class CocoSource(StillSource):
                 file,
                 people=tuple(person for _, person in people.get(file, ())),
                 size=sizes.get(file),
-                problem=link_problem(self.root, file),
+                problem=self.tree.problem(file),
             )
             for file in sorted(images, key=printable)
         ]
@@ -120,7 +111,7 @@ class CocoSource(StillSource):
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write each json for the released images, with every geometry and nothing that names anybody."""
-        images, others = walk(self.root)
+        images, others = self.tree.walk()
         on_disk, kept = set(images), {sample.file for sample in released}
         unknown, missing = 0, 0
         captions = False

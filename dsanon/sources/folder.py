@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Sample
-from dsanon.sources.stills import IMAGE_SUFFIXES, StillSource, link_problem, printable, walk
+from dsanon.sources.stills import IMAGE_SUFFIXES, StillSource, printable
 
 
 class FolderSource(StillSource):
@@ -20,13 +19,13 @@ class FolderSource(StillSource):
 
     def samples(self) -> list[Sample]:
         """Every image below the folder. Raises SourceError where there is none."""
-        images, _ = walk(self.root)
+        images, _ = self.tree.walk()
         if not images:
             raise SourceError(
-                f"no image below {os.fspath(self.root)!r}: expected files with one of the suffixes"
+                f"no image below {self.tree.where!r}: expected files with one of the suffixes"
                 f" {' '.join(sorted(IMAGE_SUFFIXES))}"
             )
-        samples = [Sample(printable(file), file, problem=link_problem(self.root, file)) for file in images]
+        samples = [Sample(printable(file), file, problem=self.tree.problem(file)) for file in images]
         samples.sort(key=lambda sample: sample.id)
         for one, other in pairwise(samples):
             if one.id == other.id:
@@ -43,7 +42,7 @@ class FolderSource(StillSource):
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Nothing to write: what is no image is not copied."""
         sentences = ["Tokens replace the names of files and folders; the tree and the suffixes are as they were."]
-        _, others = walk(self.root)
+        _, others = self.tree.walk()
         if others:
             sentences.append(f"{len(others)} other files of the source (no images, hidden, linked) were not copied.")
         return sentences

@@ -7,7 +7,6 @@ the pseudonyms, and the folds of a view by a keyed order of folds.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from dsanon.errors import SourceError
-from dsanon.images import image_size
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.stills import StillSource, is_annotation, link_problem, printable, walk, write_aside
+from dsanon.sources.stills import StillSource, printable, write_aside
+from dsanon.sources.tree import Tree
+from dsanon.storage import Bucket
 
 PAIRS = ("pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt")
 PEOPLE = ("people.txt", "peopleDevTrain.txt", "peopleDevTest.txt")
@@ -47,16 +47,16 @@ class LfwSource(StillSource):
 
     dataset = "lfw"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | Bucket) -> None:
         super().__init__(root)
-        if _has_people(self.root):
+        if _has_people(self.tree, ""):
             self.folder = ""
         else:
-            found = [path.name for path in _folders(self.root) if _has_people(path)]
+            found = [folder[:-1] for folder in _folders(self.tree) if _has_people(self.tree, folder)]
             if len(found) != 1:
                 which = " and ".join(map(printable, found)) or "no folder"
                 raise SourceError(
-                    f"found {which} with NAME/NAME_0001.jpg in {os.fspath(self.root)!r}:"
+                    f"found {which} with NAME/NAME_0001.jpg in {self.tree.where!r}:"
                     " expected one, such as lfw-deepfunneled/ beside pairs.txt; or name the folder of people itself"
                 )
             self.folder = f"{found[0]}/"
@@ -66,10 +66,10 @@ class LfwSource(StillSource):
         """Every image, with the head where LFW centres it. Raises SourceError, for a wrong protocol file too."""
         for path in self.inputs():  # a malformed one must not come to light after hours
             _ = parse_pairs(path) if path.name in PAIRS else parse_people(path)
-        images, _ = walk(self.root)
+        images, _ = self.tree.walk()
         samples = [self._sample(file) for file in images if file.startswith(self.folder)]
         if not samples:
-            raise SourceError(f"no image in {os.fspath(self.root / self.folder)!r}: expected NAME/NAME_0001.jpg")
+            raise SourceError(f"no image in {self.tree.where + '/' + self.folder!r}: expected NAME/NAME_0001.jpg")
         return sorted(samples, key=lambda sample: sample.id)
 
     def target(self, sample: Sample, names: Names) -> str:
@@ -84,7 +84,7 @@ class LfwSource(StillSource):
 
     def inputs(self) -> list[Path]:
         """The protocol files that are there."""
-        return [path for name in PAIRS + PEOPLE if is_annotation(self.root, path := self.root / name)]
+        return [self.tree.local(name) for name in PAIRS + PEOPLE if self.tree.has_annotation(name)]
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Rewrite the protocol files under pseudonyms, with the released images only."""
@@ -106,7 +106,7 @@ class LfwSource(StillSource):
             if text:
                 write_aside(data, path.name, text.encode())
             sentences.append(sentence)
-        images, others = walk(self.root)
+        images, others = self.tree.walk()
         uncopied = len(others) + sum(not file.startswith(self.folder) for file in images) - len(self.inputs())
         if uncopied:
             sentences.append(f"{uncopied} other files of the source were not copied.")
@@ -114,18 +114,18 @@ class LfwSource(StillSource):
 
     def _sample(self, file: str) -> Sample:
         named = _named(self.folder, file)
-        problem = link_problem(self.root, file)
+        problem = self.tree.problem(file)
         if named is None:
             problem = problem or "not named NAME/NAME_0001.jpg as LFW's images are: rename or remove it"
-        head = None if problem else _head(image_size(self.root / file))
+        head = None if problem else _head(self.tree.size(file))
         subject = None if named is None else printable(named[0])
         return Sample(printable(file), file, (Person(subject, head=head),), someone=True, problem=problem)
 
     def _renumbered(self, person: str, names: Names) -> dict[int, int]:
         """Image number on disk → released number, 1 … n in a keyed order: a gap would tell who it is."""
         if person not in self._numbers:
-            with os.scandir(self.root / self.folder / person) as entries:
-                matches = [_IMAGE.fullmatch(f"{person}/{entry.name}") for entry in entries]
+            files = self.tree.children(f"{self.folder}{person}/")
+            matches = [_IMAGE.fullmatch(f"{person}/{file}") for file in files]
             self._numbers[person] = sorted({int(match["number"]) for match in matches if match})
         keyed = names.order(self._numbers[person], "lfw image", person)
         return {number: new for new, number in enumerate(keyed, 1)}
@@ -281,14 +281,13 @@ def _head(size: tuple[int, int] | None) -> Box:
     return (x0 * width / _SIZE, y0 * height / _SIZE, x1 * width / _SIZE, y1 * height / _SIZE)
 
 
-def _has_people(folder: Path) -> bool:
-    try:
-        return any(
-            _IMAGE.fullmatch(f"{person.name}/{image.name}") for person in _folders(folder) for image in person.iterdir()
-        )
-    except OSError as error:
-        raise SourceError(f"a folder in {os.fspath(folder)!r} cannot be listed: {error.strerror}") from None
+def _has_people(tree: Tree, folder: str) -> bool:
+    return any(
+        _IMAGE.fullmatch(person + image)
+        for person in _folders(tree, folder)
+        for image in tree.children(folder + person)
+    )
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+def _folders(tree: Tree, folder: str = "") -> list[str]:
+    return [name for name in tree.children(folder) if name.endswith("/")]

@@ -14,9 +14,10 @@ from typing import Self
 
 from dsanon.durable import sync_files
 from dsanon.errors import SourceError
-from dsanon.images import encode, read_photo, safe_path
+from dsanon.images import encode, safe_path
 from dsanon.naming import Names
 from dsanon.sample import Encoding, Photo, Sample, Unreadable
+from dsanon.storage import AT_ONCE, Bucket
 
 # suffix → Pillow's format that a release writes under it
 FORMATS = {
@@ -51,7 +52,7 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
                         others.append(path)
                     elif entry.is_dir(follow_symlinks=False):
                         folders.append(path + "/")
-                    elif _looks_like_an_image(path) and not (entry.is_symlink() and (root / path).is_dir()):
+                    elif looks_like_an_image(path) and not (entry.is_symlink() and (root / path).is_dir()):
                         images.append(path)
                     else:
                         others.append(path)
@@ -62,7 +63,8 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
     return sorted(images), sorted(others)
 
 
-def _looks_like_an_image(path: str) -> bool:
+def looks_like_an_image(path: str) -> bool:
+    """Whether it is named like one."""
     return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -121,8 +123,15 @@ class StillSource(ABC):
     scope = "dataset"
     regions = "face"
 
-    def __init__(self, root: Path) -> None:
-        self.root = existing_folder(root, self.dataset)
+    def __init__(self, root: Path | Bucket) -> None:
+        from dsanon.sources.tree import open_tree
+
+        self.tree = open_tree(root, self.dataset)
+
+    @property
+    def root(self) -> Path:
+        """SOURCE, absolute; on object storage where its annotation files are copied to."""
+        return self.tree.root
 
     @abstractmethod
     def samples(self) -> list[Sample]:
@@ -130,16 +139,20 @@ class StillSource(ABC):
 
     def read(self, samples: Sequence[Sample]) -> Iterator[Photo | Unreadable]:
         """Decode ``samples`` in order, one item for each."""
-        for sample in samples:
-            yield read_photo(self.root, sample)
+        return self.tree.photos(samples)
+
+    def version(self, file: str) -> str:
+        """What tells that a file changed."""
+        return self.tree.version(file)
 
     @abstractmethod
     def target(self, sample: Sample, names: Names) -> str:
         """Path below ``data/`` at which the sample is released."""
 
-    def sink(self, data: Path, names: Names) -> StillSink:
+    def sink(self, data: Path | Bucket, names: Names) -> StillSink:
         """A writer for one shard's samples."""
-        return StillSink(data, lambda sample: self.target(sample, names))
+        kind = StillSink if isinstance(data, Path) else ObjectSink
+        return kind(data, lambda sample: self.target(sample, names))
 
     @abstractmethod
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
@@ -156,7 +169,7 @@ class StillSink:
     A full disk or a read-only release raises OSError.
     """
 
-    def __init__(self, data: Path, target: Callable[[Sample], str]) -> None:
+    def __init__(self, data: Path | Bucket, target: Callable[[Sample], str]) -> None:
         self._data = data
         self._target = target
         self._written: dict[str, str] = {}
@@ -175,13 +188,44 @@ class StillSink:
             return
         target = self._target(sample)
         data = encode(photo.pixels, encoding_for(target, photo.encoding))
-        write_aside(self._data, target, data, sync=False)
+        self._store(target, data)
         self._written[target] = hashlib.sha256(data).hexdigest()
+
+    def _store(self, target: str, content: bytes) -> None:
+        assert isinstance(self._data, Path)
+        write_aside(self._data, target, content, sync=False)
 
     def close(self) -> dict[str, str]:
         """Released path → sha256 of its bytes, which are on disk now."""
-        sync_files(self._data, [self._data / target for target in self._written])
+        if isinstance(self._data, Path):
+            sync_files(self._data, [self._data / target for target in self._written])
         return dict(self._written)
+
+
+class ObjectSink(StillSink):
+    """The same into object storage, some at a time; an object is whole or not there. Raises StorageError."""
+
+    def __init__(self, data: Path | Bucket, target: Callable[[Sample], str]) -> None:
+        super().__init__(data, target)
+        self._waiting: dict[str, bytes] = {}
+
+    def _store(self, target: str, content: bytes) -> None:
+        if not safe_path(target):
+            raise SourceError(f"release path {target!r} leaves the release: expected a relative path without '..'")
+        self._waiting[target] = content
+        if len(self._waiting) == AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        assert isinstance(self._data, Bucket)
+        waiting, self._waiting = self._waiting, {}
+        if waiting:
+            self._data.write(waiting)
+
+    def close(self) -> dict[str, str]:
+        """Released path → sha256 of its bytes, all of which are there now."""
+        self._flush()
+        return super().close()
 
 
 def encoding_for(target: str, encoding: Encoding) -> Encoding:

@@ -22,6 +22,7 @@ from dsanon.naming import Names
 from dsanon.sample import Encoding, Photo, Pixels, Sample, Unreadable
 from dsanon.sources.clip import EXACT, Clip, decoded, fingerprint, probe, to_rgb
 from dsanon.sources.stills import link_problem, printable, walk
+from dsanon.sources.tree import disk_version
 
 SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v"})
 # suffix → container that can hold H.264 with time stamps; whatever is not here is released as .mp4
@@ -93,6 +94,10 @@ class VideoSource:
         if others:
             sentences.append(f"{len(others)} other entries beside the videos were not released.")
         return sentences
+
+    def version(self, file: str) -> str:
+        """What tells that a file changed."""
+        return disk_version(self._folder / file)
 
     def inputs(self) -> list[Path]:
         """None: the samples depend on the videos only."""
