@@ -183,10 +183,10 @@ class OnRay:
             except self._ray.exceptions.RayError as error:
                 raise DsanonError(f"Ray failed, not a sample: {_line(error)}") from None
             else:
-                unexplained = 0
                 if call is None:
                     self._homes[index] = answer
                 else:
+                    unexplained = 0
                     yield answer
 
     def _submit(self, queue: deque[Call], flying: dict[Any, tuple[int, Call]]) -> None:

@@ -268,16 +268,16 @@ def test_videos_that_change_between_the_passes_are_withheld(
 
 
 def test_a_reader_that_fails_costs_one_sample(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dsanon.sources import stills
+    from dsanon.sources import tree
 
-    read = stills.read_photo
+    read = tree.read_photo
 
     def fragile(root: Path, sample: Any) -> Any:
         if sample.file == "1.png":
             raise TypeError("secret")
         return read(root, sample)
 
-    monkeypatch.setattr(stills, "read_photo", fragile)
+    monkeypatch.setattr(tree, "read_photo", fragile)
     done = anonymize(source, tmp_path / "release", "--method", "mask", "--detectors", "hog", "--json")
     assert done.code == 3
     assert reasons(tmp_path / "release") == {"1.png": "it could not be read (TypeError)"}
