@@ -18,7 +18,7 @@ def picture(vectors: np.ndarray, looked: np.ndarray | None = None, light: Sequen
     looked = np.ones(n, np.bool_) if looked is None else looked
     seen = np.where(looked[:, None], vectors, np.nan).astype(np.float32)
     bright = np.array(light, dtype=np.float32).reshape(-1, 1)
-    return Picture(looked, {}, {"x": seen}, none, none, none, bright)
+    return Picture(looked, {}, {"x": seen}, none, none, none, light=bright)
 
 
 def gathered(

@@ -57,7 +57,7 @@ def test_a_network_undoes_what_can_be_undone_and_is_closed_to_others(tmp_path: P
     random = np.random.default_rng(0)
     before = np.repeat(np.repeat(random.integers(60, 196, (8, 4, 4, 3), dtype=np.uint8), 8, axis=1), 8, axis=2)
     after = 255 - before  # the negative: a secret that a network learns
-    network = train_undo(after, before, steps=15)
+    network = train_undo(after, before, steps=40)
     undo = undoing(network)
     wrong = np.abs(undo(after[0]).astype(float) - before[0]).mean()
     assert wrong < 0.5 * np.abs(after[0].astype(float) - before[0]).mean()
