@@ -23,7 +23,7 @@ from dsanon.layout import ReleasePaths
 # stage → the places in the code that are it; what lies in none of them is "other"
 STAGES: dict[str, tuple[str, ...]] = {
     "start": ("dsanon.worker:_open_finder", "dsanon.methods.ciagan:Painter.__init__"),
-    "decode": ("dsanon.sources.stills:read_photo",),
+    "decode": ("dsanon.sources.tree:read_photo",),
     "detect: hog": ("dsanon.detectors.hog:Hog.__call__",),
     "detect: centerface": ("dsanon.detectors.centerface:CenterFace.__call__",),
     "landmarks": ("dsanon.regions:fit",),
