@@ -27,7 +27,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "detect: hog": ("dsanon.detectors.hog:Hog.__call__",),
     "detect: centerface": ("dsanon.detectors.centerface:CenterFace.__call__",),
     "landmarks": ("dsanon.regions:fit",),
-    "crop": ("dsanon.render:_shape", "dsanon.render:footprint", "dsanon.render:_crop"),
+    "crop": ("dsanon.render:_shape", "dsanon.render:footprint", "dsanon.render:_crops"),
     "generator": ("dsanon.models.generator:Generator.forward",),
     "paste": ("dsanon.render:_unwarp", "dsanon.render:_classical", "dsanon.render:_paste"),
     "encode": ("dsanon.sources.stills:encode",),
