@@ -16,10 +16,15 @@ from dsanon.models.generator import GeneratorConfig, channels_last
 
 @dataclass(frozen=True, slots=True)
 class GeneratorCard:
-    """What a generator's file says of itself. identities: hashes of ``dataset/subject``, one a control index."""
+    """What a generator's file says of itself.
+
+    identities: hashes of ``dataset/subject``, or of somebody who is nobody, one a control index
+    people: hashes of those whose photos it was trained on
+    """
 
     config: GeneratorConfig
     identities: tuple[str, ...]
+    people: tuple[str, ...]
     steps: int
     recipe: str
 
@@ -37,6 +42,7 @@ def read_card(path: Path) -> GeneratorCard:
         return GeneratorCard(
             GeneratorConfig(**config | {"widths": tuple(config["widths"])}),
             tuple(metadata["identities"]),
+            tuple(metadata.get("people", metadata["identities"])),
             int(metadata["steps"]),
             str(metadata["recipe"]),
         )

@@ -181,7 +181,7 @@ def test_people_whom_a_generator_was_trained_on_are_refused(
     for name in ("table1", "table2", "landmarks", "swap"):
         done = dsanon("reproduce", name, "--data", place / "data", "--out", place / "out", "--workers", 0)
         assert done.code == 2
-        assert "1 of the people to measure are identities that ciagan-face.safetensors was trained on" in done.error
+        assert "1 of the people to measure are people that ciagan-face.safetensors was trained on" in done.error
 
 
 def test_bad_usage_is_one_line(place: Path, tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def test_identity_cross_entropy_by_hand() -> None:
 
 def test_away_and_matching_only_count_their_items() -> None:
     e = torch.eye(2)
-    assert losses.away_from_source(e, e, torch.tensor([True, False]), 0.05).item() == pytest.approx(0.95)
-    assert losses.away_from_source(e, e, torch.tensor([False, False])).item() == 0
+    assert losses.away_from_source(e, e, 0.05).item() == pytest.approx(0.95)
+    assert losses.away_from_source(e, e.flip(0)).item() == 0
     real, fake = [torch.full((2, 1), 2.0)], [torch.tensor([[1.0], [9.0]])]
     assert losses.feature_matching(real, fake, torch.tensor([True, False])).item() == pytest.approx(0.5)
     assert losses.feature_matching(real, fake, torch.tensor([False, False])).item() == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
@@ -47,9 +47,10 @@ class Batch:
     """One step's samples.
 
     real (n, 3, h, w) in [-1, 1] · drawn (n, 3, h, w) in [0, 1] · hidden, padding (n, 1, h, w) in {0, 1}
-    weight (n, 1, h, w): share of the painted pixel · control (n, identities) · own (n,) bool: the target is
-    the source itself · points (n, 68, 2) in crop pixels, (n, 0, 2) of bodies · partners (n, 2, 3, h, w): two
-    photos of the target's, where the family asks for them, else (n, 0, 3, h, w)
+    weight (n, 1, h, w): share of the painted pixel · control (n, identities), zero where only a teacher can tell which
+    mix of strangers the source is · own (n,) bool: the target is the source itself · points (n, 68, 2) in crop pixels,
+    (n, 0, 2) of bodies · partners (n, 2, 3, h, w): two photos of the target's, where the family asks for them,
+    else (n, 0, 3, h, w)
     """
 
     real: Tensor
@@ -73,6 +74,11 @@ class Batch:
         """In memory that a GPU can fetch while it computes."""
         return self._each(lambda t: t.pin_memory())
 
+    def only(self, items: Tensor) -> Batch:
+        """The chosen samples; items: (n,) bool."""
+        chosen = self._each(lambda t: t[items])
+        return replace(chosen, points=self.points[items.cpu().numpy()])
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved: dict[str, Any] = {name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()}
@@ -80,15 +86,22 @@ class Batch:
 
 
 class People:
-    """Who is an identity of the control vector, and which crops are theirs. identity (n,) is -1 for others."""
+    """Who is an identity of the control vector, and which crops are theirs. identity (n,) is -1 for others.
 
-    def __init__(self, crops: Crops, min_photos: int) -> None:
+    strangers: so many people who are nobody are the identities, and all training people are mixes of them
+    """
+
+    def __init__(self, crops: Crops, min_photos: int, strangers: int = 0) -> None:
         training = [label for label, held in zip(crops.labels, crops.held_out, strict=True) if not held]
         counts: dict[str, int] = {}
         for label in training:
             counts[label] = counts.get(label, 0) + 1
+        self.strangers = bool(strangers)
         self.identities = sorted(label for label, count in counts.items() if count >= min_photos)
-        self.hashed = [hashlib.sha256(label.encode()).hexdigest()[:16] for label in self.identities]
+        if strangers:
+            self.identities = [f"nobody/{number}" for number in range(strangers)]
+        self.hashed = hashes(self.identities)
+        self.seen = hashes(sorted(counts))
         index = {label: i for i, label in enumerate(self.identities)}
         held = crops.held_out
         self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
@@ -98,6 +111,11 @@ class People:
         ordered = np.argsort(self.identity, kind="stable")
         ends = np.searchsorted(self.identity[ordered], np.arange(len(self.identities) + 1))
         self.photos = [ordered[a:b] for a, b in pairwise(ends)]  # the crops of each identity
+
+
+def hashes(labels: Sequence[str]) -> list[str]:
+    """What a file says of people: it names nobody."""
+    return [hashlib.sha256(label.encode()).hexdigest()[:16] for label in labels]
 
 
 def _turned_aside(landmarks: Floats) -> npt.NDArray[np.bool_]:
@@ -132,9 +150,10 @@ def batch(
     samples = []
     for row, index in enumerate(chosen):
         me = int(people.identity[index])
-        own[row] = me >= 0 and rng.random() < recipe.own_share
+        own[row] = (people.strangers or me >= 0) and rng.random() < recipe.own_share
         if own[row]:
-            control[row, me] = 1
+            if not people.strangers:
+                control[row, me] = 1
         else:
             others = rng.choice([i for i in range(control.shape[1]) if i != me], 2, replace=False)
             share = float(rng.uniform(0.3, 0.7)) if rng.random() < recipe.mix_share else 1.0
@@ -294,7 +313,7 @@ class _Steps(Dataset[Batch]):
         if self._opened is None:
             cv2.setNumThreads(1)
             crops = open_crops(self.folder)
-            self._opened = crops, People(crops, self.recipe.min_photos)
+            self._opened = crops, People(crops, self.recipe.min_photos, self.recipe.strangers)
         crops, people = self._opened
         return batch(crops, people, self.recipe, step, *self.place)
 

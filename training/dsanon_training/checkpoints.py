@@ -60,15 +60,15 @@ def own_state(critic: nn.Module) -> dict[str, Tensor]:
     return {f"{type(critic).__name__}.{name}": value for name, value in kept.items()}
 
 
-def resume(path: Path, recipe: Recipe, identities: list[str], parts: dict[str, Any]) -> tuple[int, int]:
+def resume(path: Path, recipe: Recipe, people: list[str], parts: dict[str, Any]) -> tuple[int, int]:
     """Take a checkpoint's state into ``parts``; the step to go on with, and the steps behind the run's start.
 
-    Raises RecipeError where people, networks or the recipe's family are others.
+    people: hashes of those who train. Raises RecipeError where people, networks or the recipe's family are others.
     """
     state = load(path)
-    if state["identities"] != identities:
+    if state["people"] != people:
         raise RecipeError(f"{path} was trained on other people: name another folder with --out")
-    for key in ("subject", "family", "network", "guide", "widths", "embedding"):
+    for key in ("subject", "family", "network", "guide", "min_photos", "strangers", "widths", "embedding"):
         theirs = state["recipe"].get(key, getattr(Recipe(), key))
         if tuple(theirs) != tuple(getattr(recipe, key)) if key == "widths" else theirs != getattr(recipe, key):
             raise RecipeError(f"{path} was trained with {key} = {theirs}: resume with the same, or name another --out")

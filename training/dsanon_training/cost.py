@@ -62,7 +62,7 @@ class _Held:
 
 def measure(recipe: Recipe, crops: Crops, engine: Engine) -> Cost:
     """From steps of two and of four samples with everything at work; what they share cancels out."""
-    people = People(crops, recipe.min_photos)
+    people = People(crops, recipe.min_photos, recipe.strangers)
     seen = {}
     step = recipe.teacher_full - recipe.teacher_full % (recipe.generator_every * recipe.critic_every)
     for size in (2, 4):

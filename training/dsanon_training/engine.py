@@ -37,6 +37,12 @@ class Engine:
         """The module on the device, in channels-last memory."""
         return channels_last(module.to(self.device))
 
+    def shared(self, tensor: Tensor) -> Tensor:
+        """The first process's ``tensor`` in all of them."""
+        if self.ranks > 1:
+            torch.distributed.broadcast(tensor, 0)
+        return tensor
+
     def agree(self, module: nn.Module) -> None:
         """Raise RuntimeError if the processes' weights have drifted apart."""
         if self.ranks > 1:

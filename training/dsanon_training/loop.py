@@ -42,7 +42,7 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
     """
     leads = engine.rank == 0
     crops = open_crops(cache)
-    people = People(crops, recipe.min_photos)
+    people = People(crops, recipe.min_photos, recipe.strangers)
     shown = "bodies" if crops.bodies else "faces"
     if not people.identities or len(people.training) < recipe.batch:
         raise RecipeError(
@@ -59,7 +59,7 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
     parts |= {**family.networks, **family.descents}
     start, before = 0, 0
     if (out / CHECKPOINT).exists():
-        start, before = checkpoints.resume(out / CHECKPOINT, recipe, people.identities, parts)
+        start, before = checkpoints.resume(out / CHECKPOINT, recipe, people.seen, parts)
     elif recipe.init:
         before = checkpoints.start_from(Path(recipe.init), people.hashed, parts, family.critics)
     folder = RunFolder(out, start) if leads else None
@@ -107,7 +107,7 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
                 engine.agree(family.generator)
                 if leads:
                     state = {name: part.state_dict() for name, part in parts.items()}
-                    state |= {"step": done, "before": before, "identities": people.identities}
+                    state |= {"step": done, "before": before, "people": people.seen}
                     checkpoints.save(out / CHECKPOINT, state | {"recipe": recipe.as_dict()})
                     export(out, family, people, recipe, before + done)
     return out / f"{recipe.name}.safetensors"
@@ -127,7 +127,7 @@ def export(out: Path, family: Family, people: People, recipe: Recipe, steps: int
     config = family.average.config
     said = {"recipe": recipe.name, "steps": steps, "batch": recipe.batch, "dsanon": dsanon.__version__}
     metadata = {"kind": family.kind, "config": config.as_dict(), **said}
-    metadata["identities"] = people.hashed if config.identities else []
+    metadata |= {"identities": people.hashed if config.identities else [], "people": people.seen}
     weights = family.average.state_dict()
     digest = checkpoints.export(out / f"{recipe.name}.safetensors", weights, metadata, terms(recipe, family.average))
     card = out / f"{recipe.name}.md"

@@ -47,11 +47,9 @@ def identity_cross_entropy(embeddings: Tensor, prototypes: Tensor, control: Tens
     return torch.sum(-control * F.log_softmax(scale * embeddings @ prototypes.T, dim=1), dim=1).mean()
 
 
-def away_from_source(embeddings: Tensor, sources: Tensor, items: Tensor, margin: float = 0.05) -> Tensor:
-    """E max(0, cos(e, e_source) - margin) over ``items``: the painted face must not be the source's."""
-    if not bool(items.any()):
-        return embeddings.new_zeros(())
-    return F.relu((embeddings[items] * sources[items]).sum(1) - margin).mean()
+def away_from_source(embeddings: Tensor, sources: Tensor, margin: float = 0.05) -> Tensor:
+    """E max(0, cos(e, e_source) - margin): the painted face must not be the source's."""
+    return F.relu((embeddings * sources).sum(1) - margin).mean()
 
 
 def gan_discriminator(real: Tensor, fake: Tensor) -> Tensor:

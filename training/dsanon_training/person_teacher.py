@@ -60,7 +60,7 @@ class PersonTeacher(Teacher):
     def __init__(self, weights: Path) -> None:
         from safetensors.torch import load_file
 
-        super().__init__(LENGTH)
+        super().__init__()
         self.network = PersonNetwork()
         self.network.load_state_dict({name: t.float() for name, t in load_file(weights).items()})
         self.eval().requires_grad_(False)

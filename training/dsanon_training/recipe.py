@@ -46,6 +46,9 @@ class Recipe:
     ema: float = _key(0.998, "decay of the generator's moving average, which is what ships; 0: the generator itself")
     generator_every: int = _key(1, "the generator learns in every so many-th step")
     critic_every: int = _key(1, "the critics learn in every so many-th step")
+    strangers: int = _key(
+        0, "family ciagan: identities of the control vector that are nobody, in place of training people; 0: these"
+    )
     own_share: float = _key(
         0.5, "share of the samples whose target is the source's own identity, whose pixels are known"
     )
@@ -96,7 +99,7 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = (
     *("l1", "ring", "matching", "perceptual", "pixel", "projected", "identity", "away", "cycle"),
-    *("pretrain", "seed", "teacher_from"),
+    *("pretrain", "seed", "teacher_from", "strangers"),
 )
 
 
@@ -168,6 +171,10 @@ def validate(values: dict[str, Any]) -> Recipe:
         raise RecipeError(f"teacher_full = {recipe.teacher_full} comes before teacher_from = {recipe.teacher_from}")
     if recipe.subject == "body" and recipe.family != "ciagan":
         raise RecipeError(f"recipe key subject: family {recipe.family} paints faces, only ciagan paints bodies")
+    if recipe.strangers and (recipe.family != "ciagan" or not (recipe.identity or recipe.away)):
+        raise RecipeError(
+            "recipe key strangers: only family ciagan has them, with a teacher (identity or away above 0)"
+        )
     if recipe.init and recipe.family != "ciagan":
         raise RecipeError(f"recipe key init: family {recipe.family} takes no file to start from, only ciagan does")
     return recipe

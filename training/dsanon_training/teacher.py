@@ -58,13 +58,7 @@ def _toned(face: Tensor) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """A frozen recogniser with one prototype per training identity."""
-
-    prototypes: Tensor
-
-    def __init__(self, length: int) -> None:
-        super().__init__()
-        self.register_buffer("prototypes", torch.zeros(0, length))
+    """A frozen recogniser."""
 
     @abstractmethod
     def look(self, pixels: Tensor, batch: Batch, jitter: np.random.Generator | None = None) -> Tensor:
@@ -73,19 +67,12 @@ class Teacher(nn.Module):
         jitter: shows it another view each time, because a teacher that always sees the very same pixels is cheated.
         """
 
-    def set_prototypes(self, embeddings: Tensor, identity: Tensor, identities: int) -> None:
-        """The mean embedding of each identity's photos, unit length; identity (n,) is -1 for nobody's."""
-        sums, identity = embeddings.new_zeros(identities, embeddings.shape[1]), identity.to(embeddings.device)
-        known = identity >= 0
-        sums.index_add_(0, identity[known], embeddings[known])
-        self.prototypes = F.normalize(sums, dim=1)
-
 
 class FaceTeacher(Teacher):
     """MobileFaceNet."""
 
     def __init__(self, weights: Path) -> None:
-        super().__init__(128)
+        super().__init__()
         self.network = OnnxNetwork(weights)
 
     def look(self, pixels: Tensor, batch: Batch, jitter: np.random.Generator | None = None) -> Tensor:

@@ -25,13 +25,18 @@ def identities_of(weights: Path, people: Iterable[str]) -> dict[str, int]:
     Raises WeightsError for a file that is no generator.
     """
     numbers = {hashed: number for number, hashed in enumerate(read_card(weights).identities)}
-    hashes = {person: hashlib.sha256(person.encode()).hexdigest()[:16] for person in people}
-    return {person: numbers[hashed] for person, hashed in hashes.items() if hashed in numbers}
+    return {person: numbers[hashed] for person in people if (hashed := _hashed(person)) in numbers}
 
 
 def trained_on(weights: Path, people: Iterable[str]) -> set[str]:
-    """Those of ``people`` who are identities of the generator. Raises WeightsError likewise."""
-    return set(identities_of(weights, people))
+    """Those of ``people`` whose photos the generator was trained on. Raises WeightsError likewise."""
+    card = read_card(weights)
+    seen = {*card.identities, *card.people}
+    return {person for person in people if _hashed(person) in seen}
+
+
+def _hashed(person: str) -> str:
+    return hashlib.sha256(person.encode()).hexdigest()[:16]
 
 
 def refuse_overlap(measured: Iterable[str], trained: Iterable[str]) -> None:
@@ -47,7 +52,7 @@ def refuse_trained_on(weights: Path, people: Iterable[str]) -> None:
     """Raise UsageError if anybody of ``people`` is: figures of a generator are of people it never saw."""
     if found := trained_on(weights, people):
         raise UsageError(
-            f"{len(found)} of the people to measure are identities that {weights.name} was trained on: "
+            f"{len(found)} of the people to measure are people that {weights.name} was trained on: "
             "name a generator trained without them, or the figures are void"
         )
 
@@ -63,10 +68,11 @@ def attackers(labels: Iterable[str], generators: Iterable[Path]) -> tuple[list[s
     if pnca.NAME in here:
         learned = pnca.learned()
         named = {f"{dataset}/{label}": label for label in labels for dataset in _NAMED}
-        known = {label for name, label in named.items() if hashlib.sha256(name.encode()).hexdigest()[:16] in learned}
-        shared = learned.intersection(hashed for file in generators for hashed in read_card(file).identities)
+        known = {label for name, label in named.items() if _hashed(name) in learned}
+        cards = [read_card(file) for file in generators]
+        shared = learned.intersection(hashed for card in cards for hashed in (*card.identities, *card.people))
         if known or shared:
             here.remove(pnca.NAME)
-            whom = f"{len(known)} of the people measured" if known else f"{len(shared)} of the generator's identities"
+            whom = f"{len(known)} of the people measured" if known else f"{len(shared)} of the generator's people"
             notes.append(f"{pnca.NAME} did not measure: it learned from {whom}")
     return here, notes

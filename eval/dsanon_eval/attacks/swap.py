@@ -109,12 +109,12 @@ def near(
 def verdict(measured: Sequence[Measurement], model: str) -> list[str]:
     """In words, whether a recogniser that took no part in training finds the training set in the release."""
     at = {(m.name, m.control): m for m in measured}
-    found, chance, by_chance = at[RECALL, "release"], at[RECALL, "chance"].value, at[NEAREST, "release"]
+    asked = []
+    if (RECALL, "release") in at:  # of vectors that name nobody there is none
+        asked.append((at[RECALL, "release"], at[RECALL, "chance"].value, "recognises the target identity"))
+    nearest = "finds painted faces as near to a training photo as the nearest 1 % of strangers"
     out = []
-    for m, bound, what in (
-        (found, chance, "recognises the target identity"),
-        (by_chance, STRANGERS, "finds painted faces as near to a training photo as the nearest 1 % of strangers"),
-    ):
+    for m, bound, what in (*asked, (at[NEAREST, "release"], STRANGERS, nearest)):
         low, high = m.ci95 or (m.value, m.value)
         verdict = "more than chance: not as the paper claims" if low > bound else "no more than chance"
         out.append(f"{model} {what} in {m.value:.1%} [{low:.1%}, {high:.1%}], chance {bound:.1%}: {verdict}")

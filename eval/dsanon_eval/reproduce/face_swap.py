@@ -38,7 +38,8 @@ RELEASE = "release"
 def swap(setting: Setting) -> Result:
     """Whether painted faces are people of the training set: the target identity, or anybody at all.
 
-    Every source face is painted under every target in turn, one-hot, up to ``setting.faces`` in all.
+    Every source face is painted under every target in turn, one-hot, up to ``setting.faces`` in all. Where the vectors
+    name nobody, there is no target to be found, and the targets are the vectors.
     """
     bench, ciagan = setting.bench, rows.method("ciagan")
     if ciagan.weights is None:
@@ -47,10 +48,13 @@ def swap(setting: Setting) -> Result:
     who, sources = [face.person for face in training], {face.person for face in faces}
     refuse_trained_on(ciagan.weights, sources)
     refuse_overlap(sources, who)
-    numbers = identities_of(ciagan.weights, who)
+    card, numbers = read_card(ciagan.weights), identities_of(ciagan.weights, who)
+    named = not set(card.identities).isdisjoint(card.people)
+    if not named:
+        numbers = {f"vector {number}": number for number in range(len(card.identities))}
     if len(numbers) < 2:
         raise UsageError(
-            f"--data {setting.data} has photos of {len(numbers)} of the {len(read_card(ciagan.weights).identities)} "
+            f"--data {setting.data} has photos of {len(numbers)} of the {len(card.identities)} "
             "identities of the generator: expected CelebA and LFW, which it was trained on"
         )
     targets = sorted(numbers)
@@ -70,7 +74,7 @@ def swap(setting: Setting) -> Result:
     for name in bench.recognisers:
         model, photos = recognisers.label(name), embeddings(real, name)
         asked = {row: attack.Probes(embeddings(observed, name), wanted, of) for row, observed in seen.items()}
-        some = attack.recall(asked, photos[known], [who[i] for i in known], model)
+        some = attack.recall(asked, photos[known], [who[i] for i in known], model) if named else []
         made = {row: probes for row, probes in asked.items() if row != ORIGINAL}
         some += attack.near(made, embeddings(unpainted[ORIGINAL], name), [f.person for f in faces], photos, who, model)
         measured += some
@@ -82,7 +86,9 @@ def swap(setting: Setting) -> Result:
         Row("blur9", rows.LABELS["blur9"], ""),
         Row("target", "a photo of the training set, among the others", ""),
     ]
-    tables = [Table(section, shown, {}, measured) for section in (TARGET, NEAR)]
+    if not named:
+        notes.insert(0, f"{ciagan.weights.name}: its vectors name nobody of the training set, so none is looked for")
+    tables = [Table(section, shown, {}, measured) for section in ((TARGET, NEAR) if named else (NEAR,))]
     counts = counts_of(faces) | {
         "painted faces": len(jobs),
         "target identities": len(targets),

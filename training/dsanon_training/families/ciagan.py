@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from dsanon.models import store
 from dsanon.models.generator import GeneratorConfig
@@ -18,6 +19,7 @@ from dsanon_training.discriminators import PixelDiscriminator, ProjectedDiscrimi
 from dsanon_training.engine import Descent, Engine
 from dsanon_training.families import composite, forward_of, pair
 from dsanon_training.recipe import Recipe
+from dsanon_training.strangers import Strangers, drawn
 from dsanon_training.teacher import FaceTeacher, Teacher
 
 
@@ -42,19 +44,31 @@ class Ciagan:
         self.paint = forward_of(self.generator, recipe)
         self.pixel = engine.place(PixelDiscriminator(crops.size))
         self.projected = engine.place(ProjectedDiscriminator(MobileNetV2Features(store.path("mobilenet_v2"))))
-        self.critics = (self.pixel, self.projected)
+        critics = self.pixel, self.projected
+        self.critics: tuple[nn.Module, ...] = critics
         self.networks = {"pixel": self.pixel, "projected": self.projected}
         self.descend_g = Descent(self.generator.parameters(), recipe, engine)
-        self.descend_d = Descent([p for critic in self.critics for p in critic.parameters()], recipe, engine)
+        self.descend_d = Descent([p for critic in critics for p in critic.parameters()], recipe, engine)
         self.descents = {"optimise_g": self.descend_g, "optimise_d": self.descend_d}
         self.teacher: Teacher | None = None
+        self.strangers: Strangers | None = None
         if recipe.identity or recipe.away:
             self.teacher = engine.place(_teacher(recipe))
-            _prototypes(self.teacher, engine, crops, people)
+            of = people.training if recipe.strangers else np.flatnonzero(people.identity >= 0)
+            seen = _seen(self.teacher, engine, crops, of)
+            if recipe.strangers:
+                vectors = drawn(seen.cpu().numpy(), [crops.labels[i] for i in of], recipe.strangers, recipe.seed)
+                self.strangers = Strangers(engine.shared(torch.from_numpy(vectors).float().to(engine.device)))
+                self.networks["strangers"] = self.strangers
+                self.critics = (*critics, self.strangers)  # who starts from this generator needs them
+            else:
+                self.means = means(seen, torch.from_numpy(people.identity[of]), len(people.identities))
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Critics, then generator, as the recipe's ``critic_every`` and ``generator_every`` say."""
         terms: dict[str, Tensor] = {}
+        if self.teacher is not None and self.strangers is not None:
+            batch = self.strangers.told(batch, self.teacher)
         with self.engine.autocast():
             painted = self.paint(batch.drawn, batch.real, batch.hidden, batch.padding, batch.control)
             fake = composite(painted, batch)
@@ -84,7 +98,7 @@ class Ciagan:
                     "perceptual": r.perceptual * losses.feature_matching(real_features, fake_features, own),
                 }
                 share = teacher_share(r, step)
-                if self.teacher is not None and share > 0:
+                if self.teacher is not None and share > 0 and not bool(own.all()):
                     wanted |= self._identity(self.teacher, share, batch, fake, step)
                 self.descend_g(torch.stack([t.float() for t in wanted.values()]).sum())
                 self.descend_d.frozen(False)
@@ -92,14 +106,16 @@ class Ciagan:
         return {name: value.detach() for name, value in terms.items()}
 
     def _identity(self, teacher: Teacher, share: float, batch: Batch, fake: Tensor, step: int) -> dict[str, Tensor]:
-        """The teacher's two losses over several augmented views of each face or body."""
-        r = self.recipe
+        """The teacher's two losses over several augmented views of each face or body that is to be somebody else."""
+        r, others = self.recipe, ~batch.own
+        batch, fake = batch.only(others), fake[others]
         rng = np.random.default_rng([r.seed, step, 7, *([self.engine.rank] if self.engine.rank else [])])
         views = [teacher.look(fake, batch, rng) for _ in range(r.views)]
         with torch.no_grad():
             source = teacher.look(batch.real, batch)
-        named = [losses.identity_cross_entropy(e, teacher.prototypes, batch.control) for e in views]
-        moved = [losses.away_from_source(e, source, ~batch.own, r.away_margin) for e in views]
+        prototypes = self.means if self.strangers is None else self.strangers.prototypes
+        named = [losses.identity_cross_entropy(e, prototypes, batch.control) for e in views]
+        moved = [losses.away_from_source(e, source, r.away_margin) for e in views]
         return {
             "identity": share * r.identity * torch.stack(named).mean(),
             "away": share * r.away * torch.stack(moved).mean(),
@@ -114,13 +130,17 @@ def _teacher(recipe: Recipe) -> Teacher:
     return PersonTeacher(store.path(NAME))
 
 
-def _prototypes(teacher: Teacher, engine: Engine, crops: Crops, people: People) -> None:
-    """Give the teacher each identity's mean embedding over its photos."""
-    known = np.flatnonzero(people.identity >= 0)
+@torch.no_grad()
+def _seen(teacher: Teacher, engine: Engine, crops: Crops, photos: np.ndarray) -> Tensor:
+    """Embeddings (n, length) of the crops that ``photos`` numbers."""
     parts = []
-    with torch.no_grad():
-        for start in range(0, len(known), 64):
-            piece = known[start : start + 64]
-            batch = plain(crops, piece).to(engine.device)
-            parts.append(teacher.look(batch.real, batch))
-    teacher.set_prototypes(torch.cat(parts), torch.from_numpy(people.identity[known]), len(people.identities))
+    for start in range(0, len(photos), 64):
+        batch = plain(crops, photos[start : start + 64]).to(engine.device)
+        parts.append(teacher.look(batch.real, batch))
+    return torch.cat(parts)
+
+
+def means(embeddings: Tensor, identity: Tensor, identities: int) -> Tensor:
+    """Prototypes (identities, length): the mean embedding of each identity's photos, of unit length."""
+    sums = embeddings.new_zeros(identities, embeddings.shape[1])
+    return F.normalize(sums.index_add_(0, identity.to(sums.device), embeddings), dim=1)

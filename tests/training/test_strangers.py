@@ -1,0 +1,121 @@
+"""Identities that are nobody: far from everybody, and yet what everybody is a mix of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from dsanon_training.batches import Batch, People, batch
+from dsanon_training.crops import open_crops
+from dsanon_training.engine import engine_for
+from dsanon_training.families import ciagan
+from dsanon_training.loop import CHECKPOINT, run
+from dsanon_training.recipe import Recipe, validate
+from dsanon_training.report import Report
+from dsanon_training.strangers import Strangers, drawn
+from dsanon_training.teacher import Teacher
+from made_up_crops import made_up_cache
+from torch import Tensor
+
+from dsanon.errors import RecipeError
+from dsanon.models.weights import read_card
+
+WHO = [str(person) for person in range(60) for _ in range(3)]
+
+
+def photos() -> np.ndarray:
+    """(180, 16): three photos each of 60 people."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 16)).repeat(3, 0) + rng.normal(size=(180, 16)) * 0.2
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+class Seen(Teacher):
+    """Sees eight random colours of a picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randn(3 * 16, 8, generator=torch.Generator().manual_seed(0)))
+
+    def look(self, pixels: Tensor, batch: Batch, jitter: np.random.Generator | None = None) -> Tensor:
+        assert len(pixels) == len(batch.points)
+        return F.normalize(F.adaptive_avg_pool2d(pixels, 4).flatten(1) @ self.weight, dim=1)
+
+
+def test_nobody_is_as_near_to_anybody_as_people_are_to_one_another() -> None:
+    seen = photos()
+    vectors = drawn(seen, WHO, 20, 0)
+    assert vectors.shape == (20, 16)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1)
+    means = seen.reshape(60, 3, 16).mean(axis=1)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    between = means @ means.T - 2 * np.eye(60)
+    assert (vectors @ means.T).max() <= np.median(between.max(axis=1))
+    assert (vectors @ vectors.T - 2 * np.eye(20)).max() < (means[:20] @ means[:20].T - 2 * np.eye(20)).max()
+    assert np.array_equal(vectors, drawn(seen, WHO, 20, 0))
+    assert not np.array_equal(vectors, drawn(seen, WHO, 20, 1))
+
+
+def test_too_few_people_are_no_distribution() -> None:
+    with pytest.raises(RecipeError, match="2 people are too few"):
+        drawn(photos()[:6], WHO[:6], 4, 0)
+
+
+def test_somebody_is_the_mix_whose_prototypes_sum_up_to_them() -> None:
+    seen = torch.from_numpy(photos()).float()
+    strangers = Strangers(torch.from_numpy(drawn(photos(), WHO, 40, 0)).float())
+    mixes = strangers.mix(seen)
+    assert mixes.shape == (180, 40)
+    assert F.cosine_similarity(mixes @ strangers.prototypes, seen).min() > 0.98
+    assert mixes.square().sum(1).max() < 2  # no mix of large and opposite shares
+
+
+def test_the_source_itself_is_told_by_the_teacher_and_all_others_by_the_batch(tmp_path: Path) -> None:
+    crops = open_crops(made_up_cache(tmp_path / "crops"))
+    recipe = Recipe(batch=8, strangers=5, own_share=0.5)
+    samples = batch(crops, People(crops, 99, recipe.strangers), recipe, 0)
+    assert 0 < samples.own.sum() < 8
+    assert (samples.control[samples.own] == 0).all()
+    strangers = Strangers(F.normalize(torch.randn(5, 8), dim=1))
+    told = strangers.told(samples, Seen())
+    assert torch.equal(told.control[~samples.own], samples.control[~samples.own])
+    assert torch.allclose(told.control[samples.own], strangers.mix(Seen().look(samples.real, samples))[samples.own])
+
+
+def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ciagan, "_teacher", lambda _: Seen())
+    cache = made_up_cache(tmp_path / "crops")
+    tiny = {"widths": [8, 8, 8, 8, 8], "embedding": 16, "batch": 4, "precision": "fp32", "loaders": 0, "strangers": 3}
+    tiny |= {"teacher_from": 0, "teacher_full": 1, "name": "tiny", "grid_every": 99, "save_every": 1, "decay_from": 1.0}
+
+    def trained(out: str, steps: int, **settings: object) -> Path:
+        recipe = validate({**tiny, "steps": steps, **settings})
+        return run(recipe, cache, tmp_path / out, engine_for(recipe, torch.device("cpu")), Report())
+
+    file = trained("whole", 2)
+    trained("broken", 1)
+    monkeypatch.setattr(ciagan, "drawn", lambda *_: np.zeros((3, 8)))  # what another machine might draw
+    trained("broken", 2)
+    trained("other", 1, init=str(file))
+    whole, broken, other = (
+        torch.load(tmp_path / name / CHECKPOINT, weights_only=True) for name in ("whole", "broken", "other")
+    )
+    for part in ("generator", "strangers"):
+        assert all(torch.equal(whole[part][name], broken[part][name]) for name in whole[part])
+    assert torch.allclose(other["strangers"]["prototypes"], whole["strangers"]["prototypes"], atol=1e-3)
+    card = read_card(file)
+    assert len(card.identities) == card.config.identities == 3
+    assert len(card.people) == 3
+    assert not set(card.identities) & set(card.people)
+    with pytest.raises(RecipeError, match="trained with strangers = 3"):
+        trained("broken", 3, strangers=4)
+
+
+def test_strangers_need_a_teacher() -> None:
+    with pytest.raises(RecipeError, match="strangers"):
+        validate({"strangers": 4, "identity": 0.0, "away": 0.0})
