@@ -105,7 +105,7 @@ class _Scene:
 def _grey(photo: Pixels, plan: Sequence[Treatment], painter: Painter | None) -> _Scene:
     """The photo with everything grey that must go."""
     height, width = photo.shape[:2]
-    shapes = [_shape(treatment, painter) for treatment in plan]
+    shapes = [painted_shape(treatment, painter) for treatment in plan]
     areas = [
         footprint(t.region, width, height, soft=t.action == "ciagan", shape=shape)
         for t, shape in zip(plan, shapes, strict=True)
@@ -146,7 +146,7 @@ def paste_crop(canvas: Pixels, crop: Pixels, region: Region, area: Footprint) ->
     _paste(canvas, area, _unwarp(crop, region, area))
 
 
-def _shape(treatment: Treatment, painter: Painter | None) -> Transform | None:
+def painted_shape(treatment: Treatment, painter: Painter | None) -> Transform | None:
     """(68, 2) landmarks of the face that is to be painted, in photo pixels; None where none is."""
     region = treatment.region
     if treatment.action != "ciagan" or region.kind != "face":

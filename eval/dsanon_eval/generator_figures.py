@@ -27,7 +27,7 @@ from dsanon.sources.lfw import parse_pairs
 from dsanon_eval.attacks import control as identity_control
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks import recognisers
-from dsanon_eval.reproduce import figures, rows
+from dsanon_eval.reproduce import figures, rows, worst_results
 from dsanon_eval.reproduce.bench import ORIGINAL, PAINTED, Bench, Look, embeddings
 from dsanon_eval.reproduce.rows import Row
 from dsanon_eval.seeing.cache import Cache
@@ -35,9 +35,20 @@ from dsanon_eval.seeing.known_faces import KnownFace, celeba_samples, lfw_sample
 
 
 def measure(
-    data: Path, weights: Path, people: int, vectors: int, each: int, folds: int, cache: Cache, workers: int = 0
+    data: Path,
+    weights: Path,
+    people: int,
+    vectors: int,
+    each: int,
+    folds: int,
+    out: Path,
+    cache: Cache,
+    workers: int = 0,
 ) -> dict[str, Any]:
-    """All figures, as the object that is written. Raises UsageError where DATA lacks the datasets."""
+    """All figures, as the object that is written; the pages of the worst faces are written beside ``out``.
+
+    Raises UsageError where DATA lacks the datasets.
+    """
     began = time.perf_counter()
     bench = Bench(cache, workers)
     identities = read_card(weights).config.identities
@@ -61,6 +72,9 @@ def measure(
     if lfw:
         measurements += _lfw(bench, lfw, pairs, release)
     measurements += _control(bench, celeba + lfw, weights, min(vectors, identities), each)
+    worst = worst_results.pages(
+        worst_results.judge(bench, release.looks(celeba + figures.second_images(pairs, lfw))), out
+    )
     return {
         "schema": 1,
         "weights": store.sha256(weights),
@@ -71,6 +85,7 @@ def measure(
         "date": time.strftime("%Y-%m-%d"),
         "seconds": round(time.perf_counter() - began, 1),
         "notes": bench.notes,
+        "worst": [path.name for path in worst],
         "measurements": [m.as_dict() for m in measurements],
     }
 
@@ -88,18 +103,23 @@ def _lfw(bench: Bench, faces: list[KnownFace], folds: list[Any], release: Row) -
 
 
 def _control(bench: Bench, faces: list[KnownFace], weights: Path, vectors: int, each: int) -> list[Measurement]:
-    """Identity control over ``vectors`` one-hot vectors, ``each`` patterns and probes of each."""
+    """Identity control over ``vectors`` one-hot vectors, ``each`` patterns and probes of each, and mixes of two."""
     faces = [face for face in faces if face.region.transform]  # the others are masked, whatever their vector
     people = [face.person for face in faces]
     chosen = np.linspace(0, read_card(weights).config.identities - 1, vectors).round().astype(int).tolist()
     trials = identity_control.trials(people, chosen, each)
     looks = [Look(faces[trial.source], PAINTED, weights, Control((trial.vector,), (1.0,))) for trial in trials]
     seen = bench.see("control", looks, bench.recognition)
+    blends = identity_control.blends(trials)
+    halves = [Look(faces[b.source], PAINTED, weights, Control(b.parents, (0.5, 0.5))) for b in blends]
+    mixed = bench.see("mixes", halves, bench.recognition)
     out = []
     for name in bench.recognisers:
-        embedded = embeddings(seen, name)
-        out += identity_control.recall(embedded, trials, people, recognisers.label(name))
-        out += identity_control.distances(embedded, trials, people, recognisers.label(name))
+        embedded, model = embeddings(seen, name), recognisers.label(name)
+        out += identity_control.recall(embedded, trials, people, model)
+        out += identity_control.distances(embedded, trials, people, model)
+        if blends:
+            out += identity_control.mixes(embedded, trials, embeddings(mixed, name), blends, people, model)
     return out
 
 
@@ -128,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.vectors,
                 options.each,
                 options.folds,
+                options.out,
                 cache,
                 max(0, options.workers),
             )
@@ -140,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for m in report["measurements"]:
         interval = "" if m["ci95"] is None else f"[{m['ci95'][0]:.4f}, {m['ci95'][1]:.4f}]"
         print(f"{m['name']:<36} {m['model']:<32} {m['control']:<9} {m['value']:9.4f} {interval:<18} n={m['n']}")
-    for note in report["notes"]:
-        print(note)
+    for line in [*report["notes"], *(f"to look at: {options.out.with_name(name)}" for name in report["worst"])]:
+        print(line)
     return 0
 
 

@@ -83,8 +83,6 @@ def start_from(path: Path, identities: list[str], parts: dict[str, Any], critics
     identities: hashes of this run's people; those whom the file does not know keep their random codes.
     Returns how many steps stand behind it. Raises RecipeError, or WeightsError for a file that is no generator.
     """
-    from safetensors.torch import load_file
-
     card = read_card(path)
     theirs = load_generator(path, torch.device("cpu")).state_dict()
     rows = {hashed: number for number, hashed in enumerate(card.identities)}
@@ -100,11 +98,18 @@ def start_from(path: Path, identities: list[str], parts: dict[str, Any], critics
             raise RecipeError(f"init: {path} has other widths than the recipe: {str(error).splitlines()[-1]}") from None
     beside = path.with_name(path.stem + ".critics.safetensors")
     if beside.is_file():
-        state = load_file(beside)
-        for critic in critics:
-            prefix = f"{type(critic).__name__}."
-            own = {name[len(prefix) :]: t.float() for name, t in state.items() if name.startswith(prefix)}
-            if set(own) != {name[len(prefix) :] for name in own_state(critic)}:
-                raise RecipeError(f"init: {beside} has other tensors than {type(critic).__name__}")
-            critic.load_state_dict(own, strict=False)
+        load_critics(beside, critics)
     return card.steps
+
+
+def load_critics(path: Path, critics: tuple[nn.Module, ...]) -> None:
+    """Take over the critics of an export. Raises RecipeError for a file that has other tensors."""
+    from safetensors.torch import load_file
+
+    state = load_file(path)
+    for critic in critics:
+        prefix = f"{type(critic).__name__}."
+        own = {name[len(prefix) :]: t.float() for name, t in state.items() if name.startswith(prefix)}
+        if set(own) != {name[len(prefix) :] for name in own_state(critic)}:
+            raise RecipeError(f"{path} has other tensors than {type(critic).__name__}")
+        critic.load_state_dict(own, strict=False)

@@ -2,6 +2,7 @@
 
 (a) A recogniser that took no part finds the vector of faces painted over unseen people, knowing each vector by faces
 painted over others. (b) One source under two vectors must be two people; one vector on two sources, one.
+(c) A mix of two vectors must lie between them, and be neither of them.
 """
 
 from __future__ import annotations
@@ -51,18 +52,32 @@ def trials(people: Sequence[str], vectors: Sequence[int], each: int, seed: int =
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """One face to paint under two vectors in equal parts. source: index of a face."""
+
+    source: int
+    parents: tuple[int, int]
+
+
+def blends(who: Sequence[Trial]) -> list[Blend]:
+    """A blend of each probe's vector and the next one, over the probe's source; none for a single vector."""
+    vectors = sorted({trial.vector for trial in who})
+    following = dict(zip(vectors, [*vectors[1:], vectors[0]], strict=True))
+    if len(vectors) < 2:
+        return []
+    return [Blend(t.source, (t.vector, following[t.vector])) for t in who if t.probe]
+
+
 def recall(vectors: npt.ArrayLike, who: Sequence[Trial], people: Sequence[str], model: str) -> list[Measurement]:
     """(a) Share of probes whose nearest pattern, the mean of a vector's pattern faces, is their own vector's.
 
     vectors: (n, d) embeddings of the painted faces of ``who`` · people: of the sources · n: probes
     """
-    x = np.asarray(vectors, dtype=np.float64)
-    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    x = _unit(vectors)
+    known, patterns = _patterns(x, who)
     which, probe = np.array([t.vector for t in who]), np.array([t.probe for t in who], dtype=bool)
-    known = np.unique(which[~probe])
-    patterns = np.stack([x[(which == v) & ~probe].mean(axis=0) for v in known])
-    nearest = known[np.square(x[probe][:, None] - patterns[None]).sum(axis=2).argmin(axis=1)]
-    hits = nearest == which[probe]
+    hits = known[_apart(x[probe], patterns).argmin(axis=1)] == which[probe]
     sources = [people[t.source] for t in who if t.probe]
     name = f"control_recall_at_1_of_{len(known)}"
     return [
@@ -105,3 +120,57 @@ def distances(vectors: npt.ArrayLike, who: Sequence[Trial], people: Sequence[str
                 Measurement(f"control_{kind}_is_one_person", model, "release", float(one.mean()), interval, len(rows))
             )
     return out
+
+
+def mixes(
+    vectors: npt.ArrayLike,
+    who: Sequence[Trial],
+    blended: npt.ArrayLike,
+    of: Sequence[Blend],
+    people: Sequence[str],
+    model: str,
+) -> list[Measurement]:
+    """(c) Share of blends whose two nearest patterns are their parents'; and, for dlib's ResNet, the share of pairs of
+    a blend and a parent's pattern face that it takes for one person (below 0.6).
+
+    vectors: (n, d) of the painted faces of ``who`` · blended: (m, d) of those of ``of`` · people: of the sources
+    """
+    x, y = _unit(vectors), _unit(blended)
+    known, patterns = _patterns(x, who)
+    sources = [people[blend.source] for blend in of]
+    two = np.sort(known[np.argsort(_apart(y, patterns), axis=1)[:, :2]], axis=1)
+    hits = (two == np.sort([blend.parents for blend in of], axis=1)).all(axis=1)
+    name, chance = "control_mix_lies_between", 2 / (len(known) * (len(known) - 1))
+    out = [
+        Measurement(name, model, "release", float(hits.mean()), share_of_people(hits, sources), len(hits)),
+        Measurement(name, model, "chance", chance, None, len(hits)),
+    ]
+    if model == "dlib_resnet":
+        raw, mixed = (np.asarray(v, dtype=np.float64) for v in (vectors, blended))
+        pairs = [
+            (i, j)
+            for i, blend in enumerate(of)
+            for j, trial in enumerate(who)
+            if not trial.probe and trial.vector in blend.parents
+        ]
+        one = np.array([np.linalg.norm(mixed[i] - raw[j]) < DLIB_SAME_PERSON for i, j in pairs])
+        interval = share_of_people(one, [sources[i] for i, _ in pairs])
+        out.append(Measurement("control_mix_is_a_parent", model, "release", float(one.mean()), interval, len(one)))
+    return out
+
+
+def _unit(vectors: npt.ArrayLike) -> Floats:
+    x = np.asarray(vectors, dtype=np.float64)
+    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9))
+
+
+def _patterns(x: Floats, who: Sequence[Trial]) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The vectors that have pattern faces, sorted, and the mean of each one's: (k,), (k, d)."""
+    which, probe = np.array([t.vector for t in who]), np.array([t.probe for t in who], dtype=bool)
+    known = np.unique(which[~probe])
+    return known, np.stack([x[(which == v) & ~probe].mean(axis=0) for v in known])
+
+
+def _apart(x: Floats, patterns: Floats) -> Floats:
+    """Squared distances (n, k)."""
+    return np.asarray(np.square(x[:, None] - patterns[None]).sum(axis=2))

@@ -105,9 +105,13 @@ def _see(task: tuple[Look, Suite, str]) -> bytes:
 
 def _picture(look: Look, photo: Pixels) -> Pixels:
     if look.weights is not None:
-        painter = _painter(look.weights, store.sha256(look.weights))
-        return painted(painter, photo, Treatment(look.face.region, "ciagan", look.vector))
+        return painted(painter_of(look.weights), photo, Treatment(look.face.region, "ciagan", look.vector))
     return photo if look.kind == ORIGINAL else control(photo, [look.face.region], look.kind)
+
+
+def painter_of(weights: Path) -> Painter:
+    """The generator in ``weights``, opened once."""
+    return _painter(weights, store.sha256(weights))
 
 
 @once
