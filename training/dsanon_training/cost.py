@@ -69,6 +69,7 @@ def measure(recipe: Recipe, crops: Crops, engine: Engine) -> Cost:
         small = replace(recipe, batch=size, pretrain=0)
         family = open_family(small, engine, crops, people)
         drawn = batch(crops, people, small, step, partners=family.partners).to(engine.device)
+        drawn = replace(drawn, own=torch.arange(size, device=engine.device) >= round(size * (1 - recipe.own_share)))
         networks = (family.generator, family.average, *family.networks.values())
         weights = [p for network in networks for p in network.parameters()]
         ledger = _Ledger({p.untyped_storage().data_ptr() for p in weights})
