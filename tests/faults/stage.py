@@ -247,7 +247,7 @@ def unfinished(before: Undisturbed, release: Path) -> str:
 
 def said(text: str) -> list[str]:
     """The lines of a command that are no progress."""
-    other = ("find ", "link ", "render ", "(raylet)", "\x1b[33m(raylet)", "\x1b[36m(raylet)")
+    other = ("find ", "link ", "render ", "copy ", "(raylet)", "\x1b[33m(raylet)", "\x1b[36m(raylet)")
     return [line for line in text.splitlines() if line.strip() and not line.startswith(other)]
 
 
