@@ -25,8 +25,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# TESTERS processes, a file of tests each at a time; one thread in each, as two of them share two cores
+TESTERS ?= 2
 test: check
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) --dist loadfile
 
 # speed, stage by stage and against others; needs LFW, and a machine that does nothing else
 DATA ?= ../shared/data

@@ -30,11 +30,12 @@ def main() -> None:
     parser.add_argument("--number", type=int, help="play this one again, of each KIND; the ledger is left alone")
     parser.add_argument("--folder", type=Path, help="where the runs are; those that went wrong stay")
     asked = parser.parse_args()
-    folder = asked.folder or Path(tempfile.mkdtemp(prefix="faults-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    if asked.folder:
+        asked.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="faults-", dir=asked.folder)).resolve()  # of this session
     kinds, end, wrong = asked.kinds or list(KINDS), time.monotonic() + 60 * asked.within, False
     ledger = Ledger(asked.ledger if asked.number is None else None)
-    stage = Stage(folder.resolve())
+    stage = Stage(folder)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         while time.monotonic() < end:
