@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench faults fuzz setup clean
+.PHONY: demo test check bench faults fuzz reliability setup clean
 
 setup: .venv/.ready
 
@@ -25,22 +25,31 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# TESTERS processes, a file of tests each at a time; one thread in each, as two of them share two cores
+TESTERS ?= 2
 test: check
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) --dist loadfile
 
 # speed, stage by stage and against others; needs LFW, and a machine that does nothing else
 DATA ?= ../shared/data
 bench: setup
 	$(BIN)/python tests/bench/speed.py --data $(DATA) --out speed.json
 
-# long runs, not part of the tests: TIMES faults of each kind, MINUTES for each parser (docs/reliability.md)
+# long runs, not part of the tests: until TIMES faults of each kind, MINUTES of each parser are in docs/reliability/*.json,
+# or for WITHIN minutes; what is there already counts. SEED: another one on every machine (docs/reliability.md)
 TIMES ?= 50
-faults: setup
-	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults --times $(TIMES) --json ../faults.json
-
 MINUTES ?= 30
+WITHIN ?= 1e9
+SEED ?= 0
+LONG = --within $(WITHIN) --seed $(SEED) --ledger ../docs/reliability
+faults: setup
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults --times $(TIMES) $(LONG)/faults.json
+
 fuzz: setup
-	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --minutes $(MINUTES) --json ../fuzz.json
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --minutes $(MINUTES) $(LONG)/fuzz.json
+
+reliability: setup
+	cd tests && ../$(BIN)/python -m reliability
 
 clean:
 	rm -rf .venv dsanon-demo .mypy_cache .ruff_cache .pytest_cache

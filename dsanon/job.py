@@ -7,7 +7,9 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -26,7 +28,7 @@ from dsanon.key import subkey
 from dsanon.manifest import Counts, merge
 from dsanon.naming import Names
 from dsanon.nodes import Fact, facts
-from dsanon.objects import OWNER, sweep
+from dsanon.objects import OWNER, Copy, sweep
 from dsanon.plan import Control, assign_all, scope_of
 from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_quarantine
 from dsanon.progress import Progress
@@ -41,6 +43,7 @@ from dsanon.worker import Generators, Setup, Who, subject_key
 
 GENERATOR = "ciagan-face"
 GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → what it paints faces with
+COPIED = 256  # objects that a worker copies at a call
 BODIES = "ciagan-body"  # what ciagan paints bodies with; where it is not here, they are covered
 
 
@@ -129,16 +132,15 @@ def anonymize(
             discard_damaged(everything, paths.staging, paths.samples)
         if review:
             shards, known = take_over(paths, source, names, everything, entries, decisions, opened)
-        executor: Executor | None = None
-        try:
-            executor = open_executor(setup, workers, ray_address)
+        with ExitStack() as staff:
+            executor = staff.enter_context(closing(open_executor(setup, workers, ray_address)))
             seconds["start"] = time.perf_counter() - began - sum(seconds.values())
             there = _staged(paths)
             todo: list[Call] = [("find", s, ()) for s in shards if s.found(paths.staging).name not in there]
-            _run(executor, "find", todo, shards, quiet)
+            _run(executor, "find", todo, quiet)
             seconds["find"] = time.perf_counter() - began - sum(seconds.values())
             todo = [("link", s, ()) for s in shards if s.sequence and s.linked(paths.staging).name not in there]
-            _run(executor, "link", todo, shards, quiet)
+            _run(executor, "link", todo, quiet)
             seconds["link"] = time.perf_counter() - began - sum(seconds.values())
             controls = _plan(config, names, shards, paths.staging, generators, known)
             seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
@@ -147,14 +149,22 @@ def anonymize(
                 for s, c in zip(shards, controls, strict=True)
                 if s.done(paths.staging).name not in there
             ]
-            _run(executor, "render", todo, shards, quiet)
+            _run(executor, "render", todo, quiet)
             seconds["render"] = time.perf_counter() - began - sum(seconds.values())
-        finally:
-            if executor is not None:
-                executor.close()
-        counts, notes = _finish(
-            config, paths, source, samples, everything, names, weights, opened.key, opened.fingerprint
-        )
+            if not paths.bucket:
+                staff.close()  # workers have nothing left to do
+            counts, notes = _finish(
+                config,
+                paths,
+                source,
+                samples,
+                everything,
+                names,
+                weights,
+                opened.key,
+                opened.fingerprint,
+                partial(_copy, executor, quiet),
+            )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
     return Outcome(counts, paths, seconds, tuple(notes), _warnings(config, generators))
 
@@ -182,12 +192,21 @@ def _needed(
     )
 
 
-def _run(executor: Executor, stage: str, calls: Sequence[Call], shards: Sequence[Shard], quiet: bool) -> None:
+def _run(executor: Executor, stage: str, calls: Sequence[Call], quiet: bool, total: int | None = None) -> None:
+    """total: samples, by default those of the calls' shards"""
     if not calls:
         return
-    with Progress(stage, sum(len(shard.samples) for _, shard, _ in calls), quiet) as progress:
+    total = sum(len(shard.samples) for _, shard, _ in calls) if total is None else total
+    with Progress(stage, total, quiet) as progress:
         for counts in executor.run(calls):
             progress.add(counts)
+
+
+def _copy(executor: Executor, quiet: bool, source: Bucket, names: Sequence[str], target: Bucket) -> None:
+    """Let the workers copy a piece of ``names`` each: by the source's shards, times of objects would tell its order."""
+    pieces = [names[start : start + COPIED] for start in range(0, len(names), COPIED)]
+    calls: list[Call] = [("copy", Shard(number, ()), (source, piece, target)) for number, piece in enumerate(pieces)]
+    _run(executor, "copy", calls, quiet, len(names))
 
 
 def _generators(config: JobConfig) -> Generators:
@@ -321,8 +340,12 @@ def _finish(
     weights: Sequence[CardWeights],
     key: bytes,
     fingerprint: str,
+    copy: Copy,
 ) -> tuple[Counts, list[str]]:
-    """Annotations, manifests, card; every sample accounted for; then the release gets its name."""
+    """Annotations, manifests, card; every sample accounted for; then the release gets its name.
+
+    copy: of samples within object storage
+    """
     for shard in shards:
         require(shard.manifest(paths.staging), shard.map(paths.staging), shard.done(paths.staging))
     done = [json.loads(shard.done(paths.staging).read_bytes()) for shard in shards]
@@ -348,7 +371,7 @@ def _finish(
     write_json(paths.partial / "release.json", release_json(counts, configuration, fingerprint, versions, sums))
     with aside(paths.partial / "CARD.md") as file:
         file.write(write_card(configuration, counts, notes, weights).encode())
-    publish(paths, written | annotations)
+    publish(paths, written | annotations, copy)
     return counts, notes
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from dsanon.storage import AT_ONCE, Bucket
 MARKER = "COMMITTED.json"
 OWNER = "owner.json"
 AUDIT = "audit/"  # written after the release, and no part of it
+Copy = Callable[[Bucket, Sequence[str], Bucket], None]  # from, names, to
 
 
 def refuse_finished(paths: ReleasePaths, overwrite: bool) -> None:
@@ -88,8 +89,11 @@ def publish(paths: ReleasePaths, expected: Collection[str], whole: Collection[st
     refuse_difference("data/", found, {f"data/{file}" for file in expected})
 
 
-def exchange(paths: ReleasePaths) -> None:
-    """Replace what is at RELEASE by what is in RELEASE.partial/; cut off anywhere, --resume does it again."""
+def exchange(paths: ReleasePaths, copy: Copy = Bucket.copy) -> None:
+    """Replace what is at RELEASE by what is in RELEASE.partial/; cut off anywhere, --resume does it again.
+
+    copy: of the samples; it gets their names in the order of the released names
+    """
     bucket, partial = _bucket(paths), _partial(paths)
     note = _note(paths)
     write_json(_place(paths), {**note, "publishing": True}, PRIVATE)
@@ -98,12 +102,13 @@ def exchange(paths: ReleasePaths) -> None:
         bucket.delete([MARKER])
     bucket.delete(name for name in old if name != MARKER)
     new = {name: version.split(" ", 1)[0] for name, version in partial.listed().items() if name != OWNER}
-    partial.copy(sorted(new), bucket)
+    small = {path.relative_to(paths.partial).as_posix(): path for path in paths.partial.rglob("*") if path.is_file()}
+    copy(partial, sorted(set(new) - set(small)), bucket)
+    partial.copy(sorted(small), bucket)
     arrived = {name: version.split(" ", 1)[0] for name, version in bucket.listed().items()}
     if arrived != new:
         different = {name for name in {*new, *arrived} if new.get(name) != arrived.get(name)}
         raise DsanonError(f"{bucket} did not take what was copied ({few(different)}): go on with --resume")
-    small = {path.relative_to(paths.partial).as_posix(): path for path in paths.partial.rglob("*") if path.is_file()}
     sums = {name: _sha256(path) for name, path in sorted(small.items())}
     marker = {"schema": 1, "objects": len(new), "files": sums}
     bucket.write({MARKER: (json.dumps(marker, indent=2) + "\n").encode()})

@@ -35,6 +35,7 @@ from dsanon.listing import recover, reorder
 from dsanon.lock import locked, owned, wait_for
 from dsanon.manifest import Counts
 from dsanon.objects import few, refuse_difference
+from dsanon.storage import Bucket
 
 __all__ = [
     "Opened",
@@ -117,16 +118,16 @@ def open_release(
         yield opened
 
 
-def publish(paths: ReleasePaths, expected: Collection[str]) -> None:
+def publish(paths: ReleasePaths, expected: Collection[str], copy: objects.Copy = Bucket.copy) -> None:
     """Give the finished release its name and one time, and the private files their names; delete the staging.
 
-    expected: every file below ``data/``, relative, with forward slashes.
+    expected: every file below ``data/``, relative, with forward slashes · copy: of samples within object storage
     Raises DsanonError for a file too many or too few, ReleaseError where the disk fails; RELEASE is then as it was.
     """
     if paths.bucket:
         objects.publish(paths, expected, WHOLE)
         _publish_private(paths)
-        objects.exchange(paths)
+        objects.exchange(paths, copy)
         shutil.rmtree(paths.release.parent)
         shutil.rmtree(paths.staging)
         return

@@ -1,4 +1,4 @@
-"""A worker: loads its models once, then finds and renders shards. Runs inline or as a Ray actor."""
+"""A worker: loads its models once, then finds, renders and copies shards. Runs inline or as a Ray actor."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ class Setup:
 
 
 class Worker:
-    """find: first pass · link: tracks of a sequence · render: second pass. Each returns counts and stages its rows."""
+    """find: first pass · link: tracks of a sequence · render: second pass. Each returns counts and stages its rows.
+
+    copy: on object storage, what was rendered goes to where it is released.
+    """
 
     def __init__(self, setup: Setup) -> None:
         import cv2
@@ -145,6 +148,11 @@ class Worker:
         write_json(shard.done(staging), done, PRIVATE)
         seal(shard.manifest(staging), shard.map(staging), shard.done(staging))
         return counts
+
+    def copy(self, shard: Shard, source: Bucket, names: Sequence[str], target: Bucket) -> dict[str, int]:
+        """Copy finished samples within object storage, in the order of ``names``; the shard is only a number."""
+        source.copy(names, target)
+        return {"samples": len(names)}
 
     def _read(self, shard: Shard) -> Iterator[tuple[Sample, Photo | Unreadable]]:
         """The shard's photos; notes which one is under way, so that a death has a culprit."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,3 +38,29 @@ def paths(tmp_path: Path) -> ReleasePaths:
     """A source that is there, and the places of its release, where nothing is yet."""
     (tmp_path / "source").mkdir()
     return ReleasePaths.of(tmp_path / "source", tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """Where a Ray cluster of two logical CPUs is, in processes of its own: it is dear to start, so tests share it."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield str(made.address)
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest, ray_address: str) -> Iterator[Any]:
+    """Ray, connected to that cluster: jobs in this process use it. Its processes cannot import the test's module."""
+    import ray
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(
+        sys.modules[request.module.__name__]
+    )  # Ray's processes cannot import the tests
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    yield ray
+    ray.shutdown()
+    signal.signal(signal.SIGTERM, before)

@@ -53,7 +53,15 @@ def dsanon(*arguments: object) -> Done:
 def finished(code: object, out: str, err: str) -> Done:
     """The same of a command that ran elsewhere."""
     assert "Traceback" not in err
-    other = ("find ", "link ", "render ", "look ", "wait ", "\x1b[33m(raylet)")  # progress; Ray tells of a dead worker
+    other = (
+        "find ",
+        "link ",
+        "render ",
+        "copy ",
+        "look ",
+        "wait ",
+        "\x1b[33m(raylet)",
+    )  # progress; Ray tells of a dead worker
     errors = [line for line in err.splitlines() if not line.startswith(other)]
     assert len(errors) <= 1, err
     assert all(line.startswith("dsanon: ") for line in errors), err

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +26,6 @@ from dsanon.sample import Sample
 from dsanon.shards import CHUNK, Shard
 from dsanon.worker import DIED, Setup, Worker
 from runs import Done, anonymize, assert_nothing_of, digest, dsanon, fill, finished, small_disk
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Ray with two logical CPUs; jobs in this process use it."""
-    import logging
-
-    import ray
-    from ray import cloudpickle
-
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import the tests
-    before = signal.getsignal(signal.SIGTERM)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    yield ray
-    ray.shutdown()
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")
@@ -253,26 +237,23 @@ def test_no_ray_is_bad_usage(tmp_path: Path, source: Path) -> None:
     assert "no Ray at 127.0.0.1:1" in done.error
 
 
-def left_behind(since: float) -> list[str]:
-    """Ray's processes that began after ``since`` and are still there."""
+def actors() -> list[psutil.Process]:
+    """Of the cluster that this process started."""
     found = []
-    for process in psutil.process_iter(["cmdline", "create_time", "status"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if process.info["create_time"] >= since and "ray" in words and process.info["status"] != "zombie":
-            found.append(words[:200])
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.cmdline() and process.cmdline()[0].startswith("ray::Remote"):
+                found.append(process)
     return found
 
 
-def actors() -> list[str]:
-    return [words for words in left_behind(0) if words.startswith("ray::Remote")]
-
-
-def assert_nothing_is_left(since: float, memory: set[str]) -> None:
-    deadline = time.monotonic() + 15
-    while left_behind(since) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert left_behind(since) == []
-    assert set(os.listdir("/dev/shm")) <= memory  # noqa: PTH208
+def shared_memory(family: list[psutil.Process]) -> set[Path]:
+    """What processes hold in /dev/shm, where it has a name."""
+    found = set()
+    for process in family:
+        with suppress(psutil.Error):
+            found |= {Path(mapped.path) for mapped in process.memory_maps() if mapped.path.startswith("/dev/shm/")}
+    return {path for path in found if path.exists()}
 
 
 def start(source: Path, release: Path, *options: object) -> subprocess.Popen[str]:
@@ -304,20 +285,22 @@ def test_a_disk_that_fills_up_under_a_worker(
     assert actors() == []
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm here")
 def test_a_terminated_run_on_ray_leaves_nothing_and_goes_on(source: Path, inline: Path, tmp_path: Path) -> None:
-    since, memory = time.time(), set(os.listdir("/dev/shm"))  # noqa: PTH208
     release = tmp_path / "release"
     process = start(source, release, *key(inline))
     staging, deadline = tmp_path / "release.private" / "staging", time.monotonic() + 60
     while not list(staging.glob("*.at")) and time.monotonic() < deadline:
         time.sleep(0.01)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any(one.name() == "raylet" for one in family)
+    memory = shared_memory(family)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     done = finished(process.returncode, out, err)
     assert (done.code, done.error) == (1, "dsanon: interrupted: what was begun goes on with --resume")
     assert not release.exists()
-    assert_nothing_is_left(since, memory)
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+    assert not any(path.exists() for path in memory)
     assert anonymize(source, release, *OPTIONS, *key(inline), "--resume").code == 0
     assert digest(release) == digest(inline)
 

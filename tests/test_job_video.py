@@ -99,7 +99,7 @@ def test_a_track_that_starts_late_and_ends_early_covers_half_a_second_more(
 
 
 def test_the_bytes_are_the_same_for_any_workers_and_after_a_death_in_any_stage(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = tmp_path / "plain"
     assert run(source, plain).code == 0

@@ -34,19 +34,29 @@ SHARDS = 6
 OPTIONS = ("--detectors", "hog", "--method", "pixelate")
 
 
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A head with two logical CPUs, in processes of its own; this one is not connected to it."""
-    import ray
+@pytest.fixture(scope="module")
+def head() -> Iterator[Any]:
+    """A head with two logical CPUs, in processes of its own."""
     from ray import cloudpickle
     from ray.cluster_utils import Cluster
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import the tests
-    before = signal.getsignal(signal.SIGTERM)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield made
-    ray.shutdown()
     made.shutdown()
+
+
+@pytest.fixture
+def cluster(head: Any) -> Iterator[Any]:
+    """The head alone; this process is not connected to it. Nodes that the test adds go with it."""
+    import ray
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield head
+    ray.shutdown()
+    for node in list(head.worker_nodes):
+        head.remove_node(node, allow_graceful=False)
+    head.wait_for_nodes(60)  # until no other is believed to be alive
     signal.signal(signal.SIGTERM, before)
 
 

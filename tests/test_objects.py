@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsanon import objects
+from dsanon import job, objects
 from dsanon.errors import StorageError, UsageError
-from dsanon.shards import CHUNK
+from dsanon.shards import CHUNK, Shard
 from dsanon.storage import Bucket, place
+from dsanon.worker import Worker
 from runs import Done, anonymize, assert_nothing_of, digest, dsanon
 
 OPTIONS = ("--detectors", "hog", "--method", "pixelate", "--workers", 0)
@@ -163,14 +164,31 @@ def crash(monkeypatch: pytest.MonkeyPatch, method: str, calls: int) -> None:
 
 @pytest.mark.parametrize(
     ("method", "calls"),
-    [("write", 1), ("write", 2), ("upload", 2), ("copy", 1), ("write", 3), ("read", 3)],
-    ids=["first samples", "second shard", "small files", "exchange", "marker", "reading"],
+    [("write", 1), ("write", 2), ("upload", 2), ("copy", 1), ("copy", 3), ("copy", 9), ("write", 3), ("read", 3)],
+    ids=[
+        "first samples",
+        "second shard",
+        "small files",
+        "exchange",
+        "third piece",
+        "small copies",
+        "marker",
+        "reading",
+    ],
 )
 def test_a_run_cut_off_anywhere_publishes_nothing_and_goes_on(
-    memory: Bucket, folder: Path, disk: Path, tmp_path: Path, portrait: np.ndarray, method: str, calls: int
+    memory: Bucket,
+    folder: Path,
+    disk: Path,
+    tmp_path: Path,
+    portrait: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    calls: int,
 ) -> None:
     upload(folder, memory / "in")
     options = ("--private", tmp_path / "private", "--key", disk.with_name("release.private") / "key")
+    monkeypatch.setattr(job, "COPIED", 5)  # eight pieces
     with pytest.MonkeyPatch.context() as patch:
         crash(patch, method, calls)
         done = run(memory / "in", memory / "out", *options)
@@ -193,6 +211,27 @@ def test_a_run_cut_off_anywhere_publishes_nothing_and_goes_on(
     found = held(memory / "out", tmp_path / "fetched")
     assert {file for file in expected if found[file] != expected[file]} == {"release.json"}
     assert (memory / "out.partial").listed() == {}
+
+
+def test_workers_copy_pieces_in_the_order_of_the_released_names(
+    memory: Bucket, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In neither the source's order nor its shards: times of objects must not tell them."""
+    upload(folder, memory / "in")
+    copied: list[list[str]] = []
+    copy = Worker.copy
+
+    def noted(self: Worker, shard: Shard, source: Bucket, names: list[str], target: Bucket) -> dict[str, int]:
+        copied.append(list(names))
+        assert (target / objects.MARKER).look() == ""
+        return copy(self, shard, source, names, target)
+
+    monkeypatch.setattr(Worker, "copy", noted)
+    monkeypatch.setattr(job, "COPIED", 16)
+    assert run(memory / "in", memory / "out", "--private", tmp_path / "private").code == 3
+    samples = [name for name in (memory / "out").listed() if name.startswith("data/")]
+    assert [len(names) for names in copied] == [16, 16, 5]
+    assert [name for names in copied for name in names] == sorted(samples)
 
 
 def test_an_old_release_stays_until_the_new_one_is_whole(memory: Bucket, folder: Path, tmp_path: Path) -> None:
@@ -346,6 +385,7 @@ def test_a_killed_run_on_ray_goes_on_from_s3(
     assert (s3 / "out.partial").listed()
     ended = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=600)
     assert ended.returncode == 3, ended.stderr
+    assert "\ncopy " in ended.stderr  # by the worker
     expected, found = digest(disk), held(s3 / "out", tmp_path / "fetched")
     assert {file for file in expected if found[file] != expected[file]} == {"release.json"}
     assert_nothing_of(portrait, [folder / "a.png"], tmp_path / "fetched")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +22,7 @@ from PIL import Image
 
 _HEAVY = ["dsanon.cli", "dsanon.job", "dsanon.regions", "dsanon.landmarks", "dsanon.models.store", "dsanon.link"]
 _HEAVY += ["dsanon.detectors.hog", "dsanon.methods.ciagan", "dsanon.sources.video", "dsanon.sources.folder", "scipy"]
-_PATIENCE = 240  # seconds after which a run counts as hung
+_PATIENCE = 900  # seconds after which a run counts as hung
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Scene:
         count = self.workers if workers is None else workers
         options = ["--method", self.method, "--detectors", "hog:upsample=0", "--workers", count, "--key", key]
         return list(map(str, ["anonymize", "--dataset", self.dataset, release.with_name("source"), release, *options]))
+
+
+def any_scene(dice: random.Random, workers: int = 0) -> Scene:
+    """Pictures, mostly; of eight runs one paints."""
+    return Scene(
+        *dice.choice([*[("folder", "pixelate")] * 5, *[("video", "pixelate")] * 2, ("folder", "ciagan")]), workers
+    )
 
 
 @dataclass
@@ -82,6 +92,17 @@ def _command(arguments: list[str], log: str, environment: dict[str, str]) -> Non
     main()
 
 
+def begin(stage: Stage, scene: Scene, release: Path, *options: str, environment: dict[str, str] | None = None) -> Run:
+    """Begin the run that the fault will hit."""
+    arguments = [*scene.options(release, stage.undisturbed(scene).key), *options]
+    return start(arguments, release.with_name("log"), environment)
+
+
+def a_while(stage: Stage, scene: Scene, dice: random.Random) -> None:
+    """Sleep up to a random moment of an undisturbed run."""
+    time.sleep(dice.uniform(0, stage.undisturbed(scene).seconds))
+
+
 def make_source(dataset: str, folder: Path) -> None:
     """Two shards of small pictures with three faces, or two clips of one."""
     folder.mkdir(parents=True)
@@ -125,6 +146,18 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+class Missed(Exception):
+    """The run had ended, or had what it needed, before the fault came: it does not count."""
+
+
+def kill(run: Run) -> None:
+    """SIGKILL of the process that runs the job. Raises Missed where it had ended."""
+    with suppress(ProcessLookupError):
+        os.kill(run.pid, signal.SIGKILL)
+    if run.end()[0] != -signal.SIGKILL:
+        raise Missed
+
+
 @dataclass(frozen=True)
 class Undisturbed:
     """A run that nothing happens to. seconds: it takes, from its first to its last write"""
@@ -136,12 +169,13 @@ class Undisturbed:
 
 
 class Stage:
-    """Sources and undisturbed releases, made once each; a fresh place for every fault."""
+    """Sources, undisturbed releases and a cluster, made once each; a fresh place for every fault."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._undisturbed: dict[Scene, Undisturbed] = {}
         self.places = 0
+        self._cluster: Any = None
 
     def undisturbed(self, scene: Scene) -> Undisturbed:
         """Of the scene; its workers play no part."""
@@ -156,6 +190,19 @@ class Stage:
             seconds = time.monotonic() - run.began
             self._undisturbed[quiet] = Undisturbed(home / "source", key, digests(release), seconds)
         return self._undisturbed[quiet]
+
+    def cluster(self) -> str:
+        """The address of a Ray cluster of two CPUs that all faults share which do not hit Ray itself."""
+        if self._cluster is None:
+            from ray.cluster_utils import Cluster
+
+            self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        return str(self._cluster.address)
+
+    def close(self) -> None:
+        """End the cluster."""
+        if self._cluster is not None:
+            self._cluster.shutdown()
 
     def place(self, scene: Scene, folder: Path | None = None) -> Path:
         """RELEASE of a new run, with its source beside it. folder: where, by default a new one"""
@@ -200,7 +247,7 @@ def unfinished(before: Undisturbed, release: Path) -> str:
 
 def said(text: str) -> list[str]:
     """The lines of a command that are no progress."""
-    other = ("find ", "link ", "render ", "(raylet)", "\x1b[33m(raylet)", "\x1b[36m(raylet)")
+    other = ("find ", "link ", "render ", "copy ", "(raylet)", "\x1b[33m(raylet)", "\x1b[36m(raylet)")
     return [line for line in text.splitlines() if line.strip() and not line.startswith(other)]
 
 

@@ -1,9 +1,14 @@
-"""The fuzzers: ``python -m fuzz --minutes 30 [PARSER …]``, from tests/; each parser in a process of its own."""
+"""The fuzzers: ``python -m fuzz --minutes 30 [PARSER …]``, from tests/; each parser in processes of its own.
+
+They take turns, a slice of time each, until the ledger holds the minutes of every one: a session that is cut short has
+tried them all, and the next one goes on. Minutes are of the processor, so that a busy machine tries no less.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import tempfile
 import time
@@ -11,47 +16,64 @@ import traceback
 from pathlib import Path
 
 from fuzz.parsers import PARSERS
+from ledger import Ledger
+
+_SLICE = 60  # seconds of a parser before the next has its turn
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("parsers", nargs="*", metavar="PARSER", help=", ".join(PARSERS))
-    parser.add_argument("--minutes", type=float, default=30, help="for each parser")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where the counts go")
+    parser.add_argument("--minutes", type=float, default=30, help="of each parser that the ledger shall hold")
+    parser.add_argument("--within", type=float, default=math.inf, help="minutes after which no slice begins")
+    parser.add_argument("--seed", type=int, default=0, help="another one on every machine")
+    parser.add_argument("--ledger", type=Path, help="what is known already, and where it is added to")
     asked = parser.parse_args()
-    context, rows = multiprocessing.get_context("fork"), []
-    for name in asked.parsers or PARSERS:
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-            process = context.Process(target=one, args=(name, Path(folder), 60 * asked.minutes, asked.seed))
-            process.start()
-            process.join(60 * asked.minutes + 300)
-            if process.is_alive():
-                process.kill()
-                process.join()
-            result, latest = Path(folder, "result"), Path(folder, "latest")
-            fed, found = json.loads(result.read_text()) if result.exists() else (0, "")
-            if process.exitcode:
-                found = f"the process ended with {process.exitcode}: {latest.read_bytes()!r}"
-        rows.append({"parser": name, "files": fed, "found": found, "seconds": round(time.monotonic() - began, 1)})
-        print(f"{name:<16} {fed:>8} files {rows[-1]['seconds']:>7} s {found}", flush=True)
-        if asked.json:
-            asked.json.write_text(json.dumps({"seed": asked.seed, "parsers": rows}, indent=2) + "\n")
-    if any(row["found"] for row in rows):
+    ledger, names = Ledger(asked.ledger), asked.parsers or list(PARSERS)
+    end, found = time.monotonic() + 60 * asked.within, False
+    while time.monotonic() < end:
+        name = min(names, key=ledger.seconds)
+        left = 60 * asked.minutes - ledger.seconds(name)
+        if left <= 0:
+            break
+        first = ledger.next(name, asked.seed)
+        behind, fed, seconds, problem = slice_of(name, min(left, _SLICE), first, asked.seed)
+        ledger.add(name, asked.seed, behind, fed, seconds, problem)
+        found = found or bool(problem)
+        print(f"{name:<16} {ledger.done(name):>8} files {ledger.seconds(name):>7.0f} s {problem}", flush=True)
+    if found:
         raise SystemExit(1)
 
 
-def one(name: str, folder: Path, seconds: float, first: int) -> None:
-    """Fuzz in this process; how many files and what was found are in ``folder``."""
+def slice_of(name: str, seconds: float, first: int, seed: int) -> tuple[int, int, float, str]:
+    """Fuzz in another process from batch ``first`` on: (the batch behind the last, files, seconds, what was found)."""
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        process = context.Process(target=_fuzz, args=(name, Path(folder), seconds, first, seed))
+        process.start()
+        process.join(20 * seconds + 600)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        result, latest = Path(folder, "result"), Path(folder, "latest")
+        if process.exitcode or not result.exists():
+            return first + 1, 0, seconds, f"the process ended with {process.exitcode}: {latest.read_bytes()!r:.600}"
+        behind, fed, used, problem = json.loads(result.read_text())
+        return behind, fed, used, problem
+
+
+def _fuzz(name: str, folder: Path, seconds: float, first: int, seed: int) -> None:
+    """Fuzz in this process; what came of it is left in ``folder``."""
     from fuzz.engine import fuzz
 
-    fed, found = 0, ""
+    fed, behind, problem = 0, first, ""
     try:
-        fed = fuzz(PARSERS[name], folder, seconds, 1000 * first)
+        while not problem and (behind == first or time.process_time() < seconds):
+            behind += 1
+            fed += fuzz(PARSERS[name], folder, 10**6 * seed + behind - 1)
     except BaseException:
-        found = traceback.format_exc()[-1500:]
-    (folder / "result").write_text(json.dumps([fed, found]))
+        problem = traceback.format_exc()[-1500:]
+    (folder / "result").write_text(json.dumps([behind, fed, time.process_time(), problem]))
 
 
 if __name__ == "__main__":

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import resource
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fuzz.parsers import Parser
+from fuzz.parser import Parser
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from dsanon.errors import BadImage, UsageError
 
-SECONDS = 10  # that one file may take
+SECONDS = 10  # of the processor's time that one file may take
+WAIT = 60  # seconds of the clock that it may take: the machine may have other work, but a pipe would be waited for
 MEMORY = 3 * 2**30  # bytes that one file may take, beyond what is loaded
 
 
@@ -47,12 +47,14 @@ class Hang(BaseException):
 
 def feed(parser: Parser, data: bytes, folder: Path) -> None:
     """Let the parser read ``data``; a refusal is fine. Raises whatever else it raises, and Hang."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAIT)
     try:
         parser.read(data, folder)
     except (UsageError, BadImage):
         return
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -61,21 +63,26 @@ def bounded() -> Iterator[None]:
     """A limit of memory, and an end of what hangs."""
 
     def late(*_: object) -> None:
-        raise Hang(f"more than {SECONDS} s")
+        raise Hang(f"more than {SECONDS} s of work, or {WAIT} s of waiting")
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, late)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    handlers = {number: signal.signal(number, late) for number in (signal.SIGALRM, signal.SIGPROF)}
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.signal(signal.SIGALRM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-def fuzz(parser: Parser, folder: Path, seconds: float, first: int = 0, examples: int = 200) -> int:
-    """Feed damaged files until ``seconds`` are over; how many. Raises what a parser raises, with the file as a note."""
-    end, fed, latest = time.monotonic() + seconds, 0, b""
+def fuzz(parser: Parser, folder: Path, number: int, examples: int = 200) -> int:
+    """Feed one batch of damaged files, the same for the same number; how many (more where Hypothesis drew twice).
+
+    Raises what a parser raises, with the file as a note.
+    """
+    fed, latest = 0, b""
 
     def one(data: bytes) -> None:
         nonlocal fed, latest
@@ -83,23 +90,19 @@ def fuzz(parser: Parser, folder: Path, seconds: float, first: int = 0, examples:
         (folder / "latest").write_bytes(data)  # what a crash of the process leaves
         feed(parser, data, folder)
 
-    checks = list(HealthCheck)
     options = settings(
         max_examples=examples,
         deadline=None,
         database=None,
-        suppress_health_check=checks,
+        suppress_health_check=list(HealthCheck),
         phases=(Phase.generate, Phase.shrink),
         print_blob=False,
     )
     folder.mkdir(parents=True, exist_ok=True)
     with bounded():
-        for number in range(first, first + 10**9):
-            try:
-                seed(number)(options(given(damaged(parser.seeds(), parser.words))(one)))()
-            except BaseException as error:
-                error.add_note(f"file: {latest!r:.600}")
-                raise
-            if time.monotonic() > end:
-                return fed
+        try:
+            seed(number)(options(given(damaged(parser.seeds(), parser.words))(one)))()
+        except BaseException as error:
+            error.add_note(f"file: {latest!r:.600}")
+            raise
     return fed
