@@ -47,6 +47,7 @@ def ray_address() -> Iterator[str]:
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield str(made.address)
+    made.remove_node(made.head_node, allow_graceful=False)
     made.shutdown()
 
 

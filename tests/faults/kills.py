@@ -26,7 +26,7 @@ def driver_killed(stage: Stage, dice: random.Random) -> str:
 def ray_driver_killed(stage: Stage, dice: random.Random) -> str:
     """SIGKILL of the driver of a run on Ray; --resume does not wait until its workers are gone."""
     cluster = None if dice.random() < _OWN_CLUSTER else stage.cluster()
-    scene, release, run = _on_ray(stage, dice, cluster)
+    scene, release, run = _on_ray(stage, dice, cluster, workers=dice.choice([1, 2]))
     family = [one for one in _family(run, cluster) if not cluster or _is(one, "actor")]
     kill(run)
     return settle(stage, scene, release) or _all_gone(family)
@@ -54,9 +54,9 @@ def raylet_killed(stage: Stage, dice: random.Random) -> str:
     return settle(stage, scene, release) or _all_gone(family)
 
 
-def _on_ray(stage: Stage, dice: random.Random, cluster: str | None) -> tuple[Scene, Path, Run]:
+def _on_ray(stage: Stage, dice: random.Random, cluster: str | None, workers: int = 2) -> tuple[Scene, Path, Run]:
     """A run on Ray at a random moment of its work. cluster: the address of one; None: it starts its own"""
-    scene = any_scene(dice, workers=2)
+    scene = any_scene(dice, workers)
     release = stage.place(scene)
     run = begin(stage, scene, release, *(["--ray-address", cluster] if cluster else []))
     staging, deadline = release.with_name("release.private") / "staging", time.monotonic() + 240

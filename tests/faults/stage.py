@@ -202,7 +202,7 @@ class Stage:
     def close(self) -> None:
         """End the cluster."""
         if self._cluster is not None:
-            self._cluster.shutdown()
+            self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)  # it would drain for half a minute
 
     def place(self, scene: Scene, folder: Path | None = None) -> Path:
         """RELEASE of a new run, with its source beside it. folder: where, by default a new one"""
