@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
@@ -155,7 +155,15 @@ def kill(run: Run) -> None:
     with suppress(ProcessLookupError):
         os.kill(run.pid, signal.SIGKILL)
     if run.end()[0] != -signal.SIGKILL:
-        raise Missed
+        missed(run)
+
+
+def missed(run: Run) -> NoReturn:
+    """Raises Missed for a run that ended well before its fault, RuntimeError for one that ended ill."""
+    code, text = run.end()
+    if code:
+        raise RuntimeError(f"before anything happened to it, it ended with {code}: {text[-300:]}")
+    raise Missed
 
 
 @dataclass(frozen=True)
