@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loaded import load_once
 
 from dsanon.layout import ReleasePaths
+
+load_once()
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from PIL import Image
 
 _HEAVY = ["dsanon.cli", "dsanon.job", "dsanon.regions", "dsanon.landmarks", "dsanon.models.store", "dsanon.link"]
 _HEAVY += ["dsanon.detectors.hog", "dsanon.methods.ciagan", "dsanon.sources.video", "dsanon.sources.folder", "scipy"]
+_HEAVY += ["faults.preload"]
 _PATIENCE = 900  # seconds after which a run counts as hung
 
 
@@ -71,7 +72,7 @@ class Run:
 
 
 def start(arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Run:
-    """Run ``dsanon``; the imports are done once, in a server that forks."""
+    """Run ``dsanon``; imports and models are loaded once, in a server that forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_HEAVY)
     process = context.Process(target=_command, args=(list(arguments), str(log), environment or {}))
