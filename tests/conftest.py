@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loaded import load_once
 
 from dsanon.layout import ReleasePaths
+
+load_once()
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +50,7 @@ def ray_address() -> Iterator[str]:
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield str(made.address)
+    made.remove_node(made.head_node, allow_graceful=False)
     made.shutdown()
 
 

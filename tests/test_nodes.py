@@ -43,6 +43,7 @@ def head() -> Iterator[Any]:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import the tests
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield made
+    made.remove_node(made.head_node, allow_graceful=False)
     made.shutdown()
 
 

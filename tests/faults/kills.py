@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from faults.stage import Missed, Run, Scene, Stage, a_while, any_scene, begin, kill, one_line, settle
+from faults.stage import Run, Scene, Stage, a_while, any_scene, begin, kill, missed, one_line, settle
 
 _OWN_CLUSTER = 0.2  # share of the kills of drivers that hit one with a cluster of its own, which is dear to start
 
@@ -26,8 +26,8 @@ def driver_killed(stage: Stage, dice: random.Random) -> str:
 def ray_driver_killed(stage: Stage, dice: random.Random) -> str:
     """SIGKILL of the driver of a run on Ray; --resume does not wait until its workers are gone."""
     cluster = None if dice.random() < _OWN_CLUSTER else stage.cluster()
-    scene, release, run = _on_ray(stage, dice, cluster)
-    family = [one for one in _family(run, cluster) if not cluster or _is(one, "actor")]
+    scene, release, run = _on_ray(stage, dice, cluster, workers=dice.choice([1, 2]))
+    family = _actors() if cluster else _family(run)
     kill(run)
     return settle(stage, scene, release) or _all_gone(family)
 
@@ -36,7 +36,7 @@ def actor_killed(stage: Stage, dice: random.Random) -> str:
     """SIGKILL of one of two actors: the run goes on by itself."""
     cluster = stage.cluster()
     scene, release, run = _on_ray(stage, dice, cluster)
-    _kill_one(run, cluster, "actor", dice)
+    _kill_one(run, _actors(), dice)
     code, text = run.end()
     if code != 0:
         return f"it ended with {code}: {text[-300:]}"
@@ -46,17 +46,18 @@ def actor_killed(stage: Stage, dice: random.Random) -> str:
 def raylet_killed(stage: Stage, dice: random.Random) -> str:
     """SIGKILL of the raylet: the run ends well or says in one line that Ray failed."""
     scene, release, run = _on_ray(stage, dice, None)
-    family = _family(run, None)
-    _kill_one(run, None, "raylet", dice)
+    family = _family(run)
+    _kill_one(run, [one for one in family if _is(one, "raylet")], dice)
     code, text = run.end()
     if code and (problem := one_line(text, "Ray failed", "workers keep dying")):
         return problem
     return settle(stage, scene, release) or _all_gone(family)
 
 
-def _on_ray(stage: Stage, dice: random.Random, cluster: str | None) -> tuple[Scene, Path, Run]:
+def _on_ray(stage: Stage, dice: random.Random, cluster: str | None, workers: int = 2) -> tuple[Scene, Path, Run]:
     """A run on Ray at a random moment of its work. cluster: the address of one; None: it starts its own"""
-    scene = any_scene(dice, workers=2)
+    psutil.wait_procs(_actors() if cluster else [], timeout=60)  # of the run before, which may be dying still
+    scene = any_scene(dice, workers)
     release = stage.place(scene)
     run = begin(stage, scene, release, *(["--ray-address", cluster] if cluster else []))
     staging, deadline = release.with_name("release.private") / "staging", time.monotonic() + 240
@@ -66,19 +67,23 @@ def _on_ray(stage: Stage, dice: random.Random, cluster: str | None) -> tuple[Sce
     return scene, release, run
 
 
-def _family(run: Run, cluster: str | None) -> list[psutil.Process]:
-    """The processes of Ray that work for a run: below this one, or below its own."""
+def _family(run: Run) -> list[psutil.Process]:
+    """The processes of Ray below a run that has its own."""
     try:
-        return psutil.Process(None if cluster else run.pid).children(recursive=True)
+        return psutil.Process(run.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
 
 
-def _kill_one(run: Run, cluster: str | None, victim: str, dice: random.Random) -> None:
-    found = [one for one in _family(run, cluster) if _is(one, victim)]
+def _actors() -> list[psutil.Process]:
+    """Of the cluster that all share, below this process."""
+    return [one for one in psutil.Process().children(recursive=True) if _is(one, "actor")]
+
+
+def _kill_one(run: Run, found: list[psutil.Process], dice: random.Random) -> None:
+    """Raises Missed where none is left."""
     if not found:
-        run.end()
-        raise Missed
+        missed(run)
     with suppress(psutil.NoSuchProcess):
         dice.choice(found).kill()
 

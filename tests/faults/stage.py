@@ -15,13 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
 
 _HEAVY = ["dsanon.cli", "dsanon.job", "dsanon.regions", "dsanon.landmarks", "dsanon.models.store", "dsanon.link"]
 _HEAVY += ["dsanon.detectors.hog", "dsanon.methods.ciagan", "dsanon.sources.video", "dsanon.sources.folder", "scipy"]
+_HEAVY += ["faults.preload"]
 _PATIENCE = 900  # seconds after which a run counts as hung
 
 
@@ -71,7 +72,7 @@ class Run:
 
 
 def start(arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Run:
-    """Run ``dsanon``; the imports are done once, in a server that forks."""
+    """Run ``dsanon``; imports and models are loaded once, in a server that forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_HEAVY)
     process = context.Process(target=_command, args=(list(arguments), str(log), environment or {}))
@@ -155,7 +156,15 @@ def kill(run: Run) -> None:
     with suppress(ProcessLookupError):
         os.kill(run.pid, signal.SIGKILL)
     if run.end()[0] != -signal.SIGKILL:
-        raise Missed
+        missed(run)
+
+
+def missed(run: Run) -> NoReturn:
+    """Raises Missed for a run that ended well before its fault, RuntimeError for one that ended ill."""
+    code, text = run.end()
+    if code:
+        raise RuntimeError(f"before anything happened to it, it ended with {code}: {text[-300:]}")
+    raise Missed
 
 
 @dataclass(frozen=True)
@@ -202,7 +211,7 @@ class Stage:
     def close(self) -> None:
         """End the cluster."""
         if self._cluster is not None:
-            self._cluster.shutdown()
+            self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)  # it would drain for half a minute
 
     def place(self, scene: Scene, folder: Path | None = None) -> Path:
         """RELEASE of a new run, with its source beside it. folder: where, by default a new one"""
