@@ -58,7 +58,7 @@ def footprint(region: Region, width: int, height: int, soft: bool, shape: Transf
             reach = (FULL + FEATHER) * unit + 1
             low, high = np.min(outlines, axis=(0, 1)) - reach, np.max(outlines, axis=(0, 1)) + reach
             x0, y0, x1, y1 = _window((low[0], low[1], high[0], high[1]), width, height)
-            distance = np.minimum.reduce([distance_outside(o, (y1 - y0, x1 - x0), (x0, y0)) for o in outlines])
+            distance = distance_outside(outlines, (y1 - y0, x1 - x0), (x0, y0))
             return Footprint(x0, y0, blend_weight(distance, unit), unit)
         low, high = polygon.min(0), polygon.max(0)
         grow = _GROW * (high - low)

@@ -44,6 +44,8 @@ from dsanon.worker import Generators, Setup, Who, subject_key
 GENERATOR = "ciagan-face"
 GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → what it paints faces with
 COPIED = 256  # objects that a worker copies at a call
+# packages on which the bits of a release may depend
+COMPUTES = ("torch", "openvino", "onnxruntime", "numpy", "ray", "opencv-python", "dlib-bin", "pyarrow")
 BODIES = "ciagan-body"  # what ciagan paints bodies with; where it is not here, they are covered
 
 
@@ -365,7 +367,7 @@ def _finish(
     if withheld:
         write_quarantine(paths.staged_quarantine, withheld)
     configuration = config.entries() | {"detectors": [d.strip() for d in config.detectors.split(",")]}
-    versions = {name: version(name) for name in ("torch", "numpy", "ray", "opencv-python", "dlib-bin", "pyarrow")}
+    versions = {name: version(name) for name in COMPUTES}
     versions |= {"dsanon": dsanon.__version__, "python": platform.python_version()}
     sums: Mapping[str, str] = {w.name: w.sha256 for w in weights if w.sha256}
     write_json(paths.partial / "release.json", release_json(counts, configuration, fingerprint, versions, sums))

@@ -61,12 +61,16 @@ def face_polygon(points: npt.ArrayLike) -> Floats:
     return np.concatenate([p[:17], brows + _FOREHEAD * up])
 
 
-def distance_outside(polygon: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Floats:
-    """Distance in pixels from each pixel of an (h, w) window at ``origin`` (x, y) to the polygon; 0 inside."""
-    p = np.asarray(polygon, dtype=np.float64) - origin
+def distance_outside(polygons: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Floats:
+    """Distance in pixels from each pixel of an (h, w) window at ``origin`` (x, y) to a polygon; 0 inside.
+
+    polygons: (n, 2), or (k, n, 2), the nearest of which counts
+    """
+    p = np.asarray(polygons, dtype=np.float64) - origin
     fixed = np.rint(np.clip(p, -16000, 16000) * (1 << _SHIFT)).astype(np.int32)
     plane = np.zeros(shape, np.uint8)
-    cv2.fillPoly(plane, [cv2.convexHull(fixed)], 1, cv2.LINE_8, _SHIFT)
+    for outline in fixed.reshape(-1, *p.shape[-2:]):
+        cv2.fillPoly(plane, [cv2.convexHull(outline)], 1, cv2.LINE_8, _SHIFT)
     return distance_to(plane > 0)
 
 

@@ -80,7 +80,8 @@ def assemble(
     kept: labels of people who are left as they are. Their bodies hide nobody else's face, and a face that may be
     theirs or somebody else's is treated like a stranger's.
     """
-    singles = [person for person in sample.people if not person.many]
+    people = [_placed(person, width, height) for person in sample.people]
+    singles = [person for person in people if not person.many]
     owners = match(faces, singles)
     taken = set(owners.values())
     if kept:
@@ -100,18 +101,26 @@ def assemble(
             GROUP,
             p.silhouette,
         )
-        for p in sample.people
+        for p in people
         if p.many
     ]
     out = [*named, *missed, *groups]
     if wanted != "face":
-        treated = [_body_region(person, width, height) for person in sample.people]
+        treated = [_body_region(person, width, height) for person in people]
         hiding = [body for body in treated if body.label not in kept]
         out = [*treated, *(out if wanted == "both" else [f for f in named if not covered(f, hiding)])]
     inside = [piece for piece in (clipped(region, width, height) for region in out) if piece is not None]
     if not inside and sample.someone:
         return [Region("face", (0.0, 0.0, float(width), float(height)), reason=NOBODY, detector="annotation")]
     return inside
+
+
+def _placed(person: Person, width: int, height: int) -> Person:
+    """The person with their head in pixels."""
+    if person.head_share is None:
+        return person
+    x0, y0, x1, y1 = person.head_share
+    return replace(person, head=(x0 * width, y0 * height, x1 * width, y1 * height), head_share=None)
 
 
 def _owned(face: Region, person: Person) -> Region:

@@ -77,7 +77,8 @@ def render(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """A photo under way. canvas: what becomes of it · base: where a blur takes from, grey where something else goes
+    """A photo under way. canvas: what becomes of it · base: where a blur takes from, grey where something else goes;
+    the canvas where nothing is blurred
 
     shapes: of the faces that are painted, else None
     """
@@ -110,12 +111,14 @@ def _grey(photo: Pixels, plan: Sequence[Treatment], painter: Painter | None) -> 
         footprint(t.region, width, height, soft=t.action == "ciagan", shape=shape)
         for t, shape in zip(plan, shapes, strict=True)
     ]
-    canvas, base = photo.copy(), photo.copy()
+    canvas = photo.copy()
+    base = photo.copy() if any(t.action in ("blur", "pixelate") for t in plan) else canvas
     for treatment, area in zip(plan, areas, strict=True):
+        hard = area.hard
         if treatment.action != "keep":
-            canvas[area.window][area.hard] = classical.GREY
-        if treatment.action in ("ciagan", "mask"):
-            base[area.window][area.hard] = classical.GREY  # a neighbour's blur must not bring it back
+            canvas[area.window][hard] = classical.GREY
+        if treatment.action in ("ciagan", "mask") and base is not canvas:
+            base[area.window][hard] = classical.GREY  # a neighbour's blur must not bring it back
     return _Scene(canvas, base, plan, areas, shapes)
 
 

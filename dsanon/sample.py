@@ -38,6 +38,7 @@ class Person:
 
     subject: the source's label of the person (None: unlabelled, so a subject of their own)
     body: box of the whole visible person · head: box of the head, where the source knows or implies it
+    head_share: the same in shares of the picture's sides, where they tell it: LFW centres its faces
     points: left eye, right eye, nose, left and right mouth corner, left as the viewer sees it (CelebA)
     silhouette: the person's pixels · many: the region stands for several people (COCO crowd, MOTS ignore)
     aside: treated like everybody else, but benchmarks don't score it (MOT's distractors, static people, reflections)
@@ -46,6 +47,7 @@ class Person:
     subject: str | None = None
     body: Box | None = None
     head: Box | None = None
+    head_share: Box | None = None
     points: tuple[tuple[float, float], ...] = ()
     silhouette: Rle | None = None
     many: bool = False

@@ -158,21 +158,25 @@ class Worker:
         """The shard's photos; notes which one is under way, so that a death has a culprit."""
         at = shard.at(self.setup.staging)
         photos: Iterator[Photo | Unreadable] | None = None
-        for number, sample in enumerate(shard.samples):
-            with explained(at):
-                at.write_text(str(number))
-            if sample.problem:
-                photos = None
-                yield sample, Unreadable(sample.problem)
-                continue
-            try:
-                photos = photos or self.source.read(shard.samples[number:])
-                photo = next(photos)
-            except StorageError:  # no sample's fault
-                raise
-            except Exception as error:  # it ended the iterator: the samples behind it need a new one
-                photo, photos = Unreadable(f"it could not be read ({type(error).__name__})"), None
-            yield sample, photo
+        with explained(at):
+            note = at.open("wb", buffering=0)
+        with note:
+            for number, sample in enumerate(shard.samples):
+                with explained(at):
+                    note.seek(0)
+                    note.write(b"%d" % number)  # never shorter than what it overwrites
+                if sample.problem:
+                    photos = None
+                    yield sample, Unreadable(sample.problem)
+                    continue
+                try:
+                    photos = photos or self.source.read(shard.samples[number:])
+                    photo = next(photos)
+                except StorageError:  # no sample's fault
+                    raise
+                except Exception as error:  # it ended the iterator: the samples behind it need a new one
+                    photo, photos = Unreadable(f"it could not be read ({type(error).__name__})"), None
+                yield sample, photo
 
     def _render_batch(self, batch: Sequence[_Item], rows: _Rows, sink: Sink) -> None:
         plans = [rows.plan(*item) for item in batch]

@@ -46,6 +46,14 @@ def test_a_face_lands_upright_and_whole_wherever_it_was(x: float, y: float, size
     assert np.allclose(apply(invert(transform), placed), points, atol=1e-3 * size + 1e-3)
 
 
+def test_the_nearest_of_several_polygons_counts() -> None:
+    near, far = (face_polygon(drawn_landmarks(x, 60, 50)) for x in (50, 110))
+    each = [distance_outside(polygon, (128, 160)) for polygon in (near, far)]
+    assert np.array_equal(distance_outside([near, far], (128, 160)), np.minimum(*each))
+    assert (each[0] < each[1]).any()
+    assert (each[1] < each[0]).any()
+
+
 @pytest.mark.parametrize("size", [30, 90, 200, 700])
 def test_a_crop_takes_nothing_from_where_the_mask_warps_to_zero(size: int) -> None:
     rng = np.random.default_rng(size)

@@ -37,8 +37,10 @@ def test_every_stage_is_a_place_in_the_code_and_is_left_as_it_was() -> None:
 def test_tables_show_the_median_and_what_was_wanted() -> None:
     ratio = {"of": "a", "to": "b", "ratio": [1.0, 1.5, 2.0], "wanted": 1.1}
     peers = {"photos": 9, "per_second": {"a": [3.0, 4.0, 5.0]}, "ratios": [ratio]}
-    growth = {"photos": [{"photos": 1000, "ms": 12.34}]}
+    growth = {"photos": [{"photos": 1000, "ms": 12.34}], "photos in one worker": [{"photos": 2000, "mib": 640.04}]}
     text = tables({"machine": "m", "date": "d", "repeats": 3, "peers": peers, "growth": growth})
     assert "| a | 3.00 **4.00** 5.00 |" in text
     assert "| a | b | 1.00 **1.50** 2.00 | 1.1 |" in text
     assert "| 1,000 | 12.3 |" in text
+    assert "| photos in one worker | peak memory, MiB |" in text
+    assert "| 2,000 | 640.0 |" in text

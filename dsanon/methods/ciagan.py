@@ -14,6 +14,7 @@ from dsanon import bodies
 from dsanon.align import CROP, Transform, apply, warp
 from dsanon.landmarks import distance_outside, distance_to, draw, face_polygon, hidden_from_generator
 from dsanon.models import store
+from dsanon.models.compiled import Compiled
 from dsanon.models.weights import load_generator, pick_device, read_card
 from dsanon.plan import Control
 from dsanon.sample import Mask, Pixels
@@ -47,8 +48,8 @@ def make_crop(
     and is hidden too; both in the photo.
     """
     points = apply(transform, shape)
-    distance = distance_outside(face_polygon(apply(transform, landmarks)), (CROP, CROP))
-    distance = np.minimum(distance, distance_outside(face_polygon(points), (CROP, CROP)))
+    outlines = [face_polygon(apply(transform, landmarks)), face_polygon(points)]
+    distance = distance_outside(outlines, (CROP, CROP))
     return _crop(canvas, taken, draw(points), hidden_from_generator(distance), transform, control)
 
 
@@ -71,13 +72,19 @@ class Painter:
 
     batch: crops a forward pass on a GPU.
 
-    On a CPU it is one: that is as fast, and the last bits of a face do not depend on who else is in its batch.
+    On a CPU it is one: that is as fast, and the last bits of a face do not depend on who else is in its batch. There
+    the network is compiled (:mod:`dsanon.models.compiled`): its pixels are within half a level of the network's own.
     """
 
     def __init__(self, weights: Path, device: str, batch: int) -> None:
         self.device = pick_device(device)
         self.batch = batch if self.device.type == "cuda" else 1
         self.generator = load_generator(weights, self.device)
+        config = self.generator.config
+        blank = np.zeros((config.size, config.across, 3), np.uint8)
+        nothing = np.zeros((config.size, config.across), np.bool_)
+        example = _planes([Crop(blank, blank, nothing, nothing, Control((), ()))], config.identities)
+        self._forward = None if self.device.type == "cuda" else Compiled(self.generator, example)
         card = read_card(weights)
         shaped = card.identities and card.config.architecture != "ciagan-body"
         self.shapes = load_shape_model(store.path(NAME), card.identities) if shaped else None
@@ -88,26 +95,35 @@ class Painter:
         out: list[Pixels] = []
         for start in range(0, len(crops), self.batch):
             piece = crops[start : start + self.batch]
-            control = torch.zeros(len(piece), self.generator.config.identities)
-            for row, crop in enumerate(piece):
-                for index, weight in zip(crop.control.ids, crop.control.weights, strict=True):
-                    control[row, index] = weight
-            planes = [
-                torch.from_numpy(np.stack([c.drawn for c in piece])).permute(0, 3, 1, 2).float() / 255,
-                torch.from_numpy(np.stack([c.pixels for c in piece])).permute(0, 3, 1, 2).float() / 127.5 - 1,
-                torch.from_numpy(np.stack([c.hidden for c in piece]))[:, None].float(),
-                torch.from_numpy(np.stack([c.padding for c in piece]))[:, None].float(),
-                control,
-            ]
-            painted = self.generator(*(p.to(self.device) for p in planes))
-            pixels = ((painted.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+            planes = _planes(piece, self.generator.config.identities)
+            if self._forward is not None:
+                painted = torch.from_numpy(self._forward(*planes))
+            else:
+                painted = self.generator(*(plane.to(self.device) for plane in planes)).float()
+            pixels = ((painted + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
             out.extend(_toned(np.ascontiguousarray(p), c) for p, c in zip(pixels.cpu().numpy(), piece, strict=True))
         return out
 
 
+def _planes(crops: Sequence[Crop], identities: int) -> list[torch.Tensor]:
+    """What a generator takes: landmarks, pixels, hidden, padding and control vectors."""
+    control = torch.zeros(len(crops), identities)
+    for row, crop in enumerate(crops):
+        for index, weight in zip(crop.control.ids, crop.control.weights, strict=True):
+            control[row, index] = weight
+    return [
+        torch.from_numpy(np.stack([c.drawn for c in crops])).permute(0, 3, 1, 2).float() / 255,
+        torch.from_numpy(np.stack([c.pixels for c in crops])).permute(0, 3, 1, 2).float() / 127.5 - 1,
+        torch.from_numpy(np.stack([c.hidden for c in crops]))[:, None].float(),
+        torch.from_numpy(np.stack([c.padding for c in crops]))[:, None].float(),
+        control,
+    ]
+
+
 def _toned(painted: Pixels, crop: Crop) -> Pixels:
     """``painted`` without colour where what is visible around it has none: an old photo stays black and white."""
-    seen = crop.pixels[~(crop.hidden | crop.padding)].astype(np.int16)
-    if not len(seen) or np.quantile(np.ptp(seen, axis=1), 0.98) > _COLOURLESS:
+    red, green, blue = crop.pixels[~(crop.hidden | crop.padding)].T
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    if not len(spread) or np.quantile(spread, 0.98) > _COLOURLESS:
         return painted
     return np.repeat(cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)

@@ -117,7 +117,7 @@ class Film(nn.Module):
         if self.affine is not None and code is not None:
             both = both + self.affine(code)
         scale, shift = both.chunk(2, dim=1)
-        if torch.compiler.is_compiling():  # the compiler fuses the plain form by itself, and stumbles over the fast one
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # compilers fuse the plain form by themselves
             return (1 + scale)[:, :, None, None] * F.instance_norm(x) + shift[:, :, None, None]
         return torch.as_tensor(_ScaledInstanceNorm.apply(x, 1 + scale, shift))  # type: ignore[no-untyped-call]
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from dsanon.errors import SourceError
 from dsanon.naming import Names
-from dsanon.sample import Box, Person, Sample
+from dsanon.sample import Person, Sample
 from dsanon.sources.stills import StillSource, printable, write_aside
 from dsanon.sources.tree import Tree
 from dsanon.storage import Bucket
@@ -25,8 +25,7 @@ PEOPLE = ("people.txt", "peopleDevTrain.txt", "peopleDevTest.txt")
 
 # Every face is centred. Of 900 deep-funneled images, 99.3 % of the central faces (CenterFace's box and dlib's
 # 68 landmarks) lie inside this box of the 250 × 250 pixels.
-_SIZE = 250
-_PRIOR = (40, 36, 210, 224)
+_PRIOR = (40 / 250, 36 / 250, 210 / 250, 224 / 250)
 
 _IMAGE = re.compile(r"(?P<person>[^/]+)/(?P=person)_(?P<number>\d{4,})\.[^./]+")
 
@@ -117,9 +116,8 @@ class LfwSource(StillSource):
         problem = self.tree.problem(file)
         if named is None:
             problem = problem or "not named NAME/NAME_0001.jpg as LFW's images are: rename or remove it"
-        head = None if problem else _head(self.tree.size(file))
         subject = None if named is None else printable(named[0])
-        return Sample(printable(file), file, (Person(subject, head=head),), someone=True, problem=problem)
+        return Sample(printable(file), file, (Person(subject, head_share=_PRIOR),), someone=True, problem=problem)
 
     def _renumbered(self, person: str, names: Names) -> dict[int, int]:
         """Image number on disk → released number, 1 … n in a keyed order: a gap would tell who it is."""
@@ -273,12 +271,6 @@ def _keyed_folds(folds: list[list[T]], names: Names) -> list[list[T]]:
 def _named(folder: str, file: str) -> tuple[str, int] | None:
     match = _IMAGE.fullmatch(file.removeprefix(folder))
     return (match["person"], int(match["number"])) if match else None
-
-
-def _head(size: tuple[int, int] | None) -> Box:
-    width, height = size or (_SIZE, _SIZE)
-    x0, y0, x1, y1 = _PRIOR
-    return (x0 * width / _SIZE, y0 * height / _SIZE, x1 * width / _SIZE, y1 * height / _SIZE)
 
 
 def _has_people(tree: Tree, folder: str) -> bool:

@@ -30,6 +30,18 @@ from stages import spread, stages
 FEW = 64  # photos of the run that is subtracted: two shards
 MEGAPIXELS = (0.1, 0.5, 2, 8, 24)
 CROWDS = (0, 1, 5, 10, 25, 50)
+# the program, which tells its peak memory last (getrusage would count the memory of whoever started it)
+_MAIN = """
+import atexit, sys
+from dsanon.cli import main
+
+@atexit.register
+def tell():
+    lines = open("/proc/self/status").read().splitlines()
+    print(next(line.split()[1] for line in lines if line.startswith("VmHWM")), file=sys.stderr)
+
+main()
+"""
 
 
 def photos_of(data: Path, n: int) -> list[Path]:
@@ -47,12 +59,16 @@ def laid(photos: Sequence[Path], folder: Path) -> Path:
 
 
 def dsanon(source: Path, work: Path, *options: str, workers: int = 2) -> dict[str, Any]:
-    """What ``dsanon anonymize --json`` tells, and ``busy``: seconds without scanning and starting."""
+    """What ``dsanon anonymize --json`` tells, and ``busy``: seconds without scanning and starting.
+
+    And ``mib``: the driver's peak memory, who is the worker as well where there are no ``workers``.
+    """
     release = Path(tempfile.mkdtemp(dir=work)) / "release"
-    command = [sys.executable, "-c", "from dsanon.cli import main; main()", "anonymize", "--dataset", "folder"]
+    command = [sys.executable, "-c", _MAIN, "anonymize", "--dataset", "folder"]
     command += [str(source), str(release), "--json", "--workers", str(workers), *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=_single_threaded())
     told: dict[str, Any] = json.loads(done.stdout)
+    told["mib"] = int(done.stderr.splitlines()[-1]) / 1024
     told["busy"] = sum(told["seconds"][stage] for stage in ("find", "link", "plan", "render", "publish"))
     return told
 
@@ -150,6 +166,9 @@ def growth(data: Path, work: Path, largest: int) -> dict[str, Any]:
     for n in (n for n in (100, 1_000, 10_000) if n <= largest):
         told = dsanon(laid((chosen * (n // 100))[:n], work / f"n{n}"), work, "--method", "blur")
         out.setdefault("photos", []).append({"photos": n, "ms": 1000 * told["busy"] / n})
+    for n in (n for n in (100, 1_000) if n <= largest):
+        told = dsanon(work / f"n{n}", work, "--method", "ciagan", workers=0)
+        out.setdefault("photos in one worker", []).append({"photos": n, "mib": told["mib"]})
     face = np.asarray(Image.open(chosen[0]).convert("RGB"))
     for megapixels in MEGAPIXELS:
         side = round(float(np.sqrt(megapixels * 1e6)))
@@ -213,9 +232,10 @@ def tables(result: dict[str, Any]) -> str:
         lines += ["", "| | to | ratio | wanted |", "| --- | --- | --- | --- |"]
         lines += [f"| {r['of']} | {r['to']} | {_shown(r['ratio'])} | {r['wanted']} |" for r in part["ratios"]] + [""]
     for what, rows in result.get("growth", {}).items():
-        lines += [f"| {what} | ms a photo |", "| --- | --- |"]
-        key = next(key for key in rows[0] if key not in ("ms", "found"))
-        lines += [f"| {row[key]:,} | {row['ms']:.1f} |" for row in rows] + [""]
+        unit = "ms" if "ms" in rows[0] else "mib"
+        lines += [f"| {what} | {'ms a photo' if unit == 'ms' else 'peak memory, MiB'} |", "| --- | --- |"]
+        key = next(key for key in rows[0] if key not in (unit, "found"))
+        lines += [f"| {row[key]:,} | {row[unit]:.1f} |" for row in rows] + [""]
     return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "detect: centerface": ("dsanon.detectors.centerface:CenterFace.__call__",),
     "landmarks": ("dsanon.regions:fit",),
     "crop": ("dsanon.render:_shape", "dsanon.render:footprint", "dsanon.render:_crops"),
-    "generator": ("dsanon.models.generator:Generator.forward",),
+    "generator": ("dsanon.models.compiled:Compiled.__call__",),
     "paste": ("dsanon.render:_unwarp", "dsanon.render:_classical", "dsanon.render:_paste"),
     "encode": ("dsanon.sources.stills:encode",),
     "write": ("dsanon.sources.stills:write_aside", "dsanon.sources.stills:sync_files"),

@@ -26,8 +26,12 @@ def crop() -> Crop:
     return make_crop(photo, taken, points, points, face_transform(points), Control((3,), (1.0,)))
 
 
-def test_a_black_and_white_photo_stays_one(crop: Crop) -> None:
-    painter = Painter(store.SHIPPED / "ciagan-face.safetensors", "cpu", 1)
+@pytest.fixture(scope="module")
+def painter() -> Painter:
+    return Painter(store.SHIPPED / "ciagan-face.safetensors", "cpu", 16)
+
+
+def test_a_black_and_white_photo_stays_one(painter: Painter, crop: Crop) -> None:
     grey = cv2.cvtColor(cv2.cvtColor(crop.pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     tinted = grey.copy()
     tinted[..., 0] = np.clip(tinted[..., 0].astype(int) + 40, 0, 255)
@@ -36,3 +40,21 @@ def test_a_black_and_white_photo_stays_one(crop: Crop) -> None:
     assert np.ptp(in_grey[crop.hidden].mean(axis=1)) > 40  # a face all the same
     assert np.ptp(in_colour, axis=2).mean() > 10
     assert np.ptp(in_sepia, axis=2).mean() > 10
+
+
+def test_a_face_is_the_same_whoever_else_is_painted_with_it(painter: Painter, crop: Crop) -> None:
+    other = replace(crop, pixels=crop.pixels[::-1].copy(), control=Control((5, 6), (0.5, 0.5)))
+    (alone,) = painter([crop])
+    among = painter([other, crop, other, other])
+    assert np.array_equal(among[1], alone)
+    assert not np.array_equal(among[0], alone)
+
+
+def test_the_compiled_network_paints_the_trained_networks_face(
+    painter: Painter, crop: Crop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (compiled,) = painter([crop])
+    monkeypatch.setattr(painter, "_forward", None)  # PyTorch instead
+    (eager,) = painter([crop])
+    assert np.abs(compiled.astype(int) - eager).max() <= 1  # half a level may fall on either side of a rounding
+    assert (compiled != eager).mean() < 0.02

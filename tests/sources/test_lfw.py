@@ -12,6 +12,7 @@ from real_scans import scanned
 
 from dsanon.errors import SourceError
 from dsanon.naming import Names
+from dsanon.regions import NO_FACE, assemble
 from dsanon.sample import Unreadable
 from dsanon.sources import open_source
 from dsanon.sources.lfw import LfwSource, pairs_people, parse_pairs
@@ -97,7 +98,7 @@ def test_samples(tmp_path: Path) -> None:
     assert first.id == first.file == "lfw_funneled/Ann_Ax/Ann_Ax_0001.jpg"
     assert first.someone
     assert [person.subject for person in first.people] == ["Ann_Ax"]
-    assert first.people[0].head == (40, 36, 210, 224)
+    assert first.people[0].head_share == (0.16, 0.144, 0.84, 0.896)
     assert first.size is None
     assert {path.name for path in source.inputs()} == {
         "pairs.txt",
@@ -109,9 +110,21 @@ def test_samples(tmp_path: Path) -> None:
 
 
 def test_the_head_follows_the_size_of_the_image(tmp_path: Path) -> None:
+    first = LfwSource(make(tmp_path)).samples()[0]
+    for width, height, head in ((250, 250, (40, 36, 210, 224)), (125, 500, (20, 72, 105, 448))):
+        (missed,) = assemble(first, [], width, height, "face")
+        assert missed.reason == NO_FACE
+        assert missed.box == pytest.approx(head)
+
+
+def test_no_picture_is_opened_to_list_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path)
-    Image.new("RGB", (125, 500)).save(tmp_path / "lfw_funneled/Ann_Ax/Ann_Ax_0001.jpg")
-    assert LfwSource(tmp_path).samples()[0].people[0].head == (20, 72, 105, 448)
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(Image, "open", refused)
+    assert len(LfwSource(tmp_path).samples()) == sum(PEOPLE.values())
 
 
 def test_the_folder_of_people_alone_will_do(tmp_path: Path) -> None:
