@@ -147,7 +147,7 @@ class OnRay:
         for path in self._setup.staging.glob("*.at"):  # what an earlier run left does not tell what this one dies of
             path.unlink(missing_ok=True)
         flying: dict[Any, tuple[int, Call]] = {}
-        deaths: Counter[tuple[int, int]] = Counter()
+        deaths: Counter[str] = Counter()  # by sample
         unexplained = 0
         while queue or flying:
             self._submit(queue, flying)
@@ -254,7 +254,7 @@ class OnRay:
         resources = self._ray.cluster_resources()
         return int(min(resources.get(name, 0) for name in self._needs))
 
-    def _without_culprit(self, call: Call, deaths: Counter[tuple[int, int]]) -> tuple[Call, bool]:
+    def _without_culprit(self, call: Call, deaths: Counter[str]) -> tuple[Call, bool]:
         """(the call again, whether the death has a culprit); one that was there twice is marked as ``DIED``."""
         method, shard, further = call
         try:
@@ -263,10 +263,10 @@ class OnRay:
             return call, False
         if shard.samples[number].problem:  # it was not even read
             return call, False
-        deaths[shard.number, number] += 1
-        if deaths[shard.number, number] < _DEATHS_OF_A_SAMPLE:
+        deaths[shard.samples[number].id] += 1
+        if deaths[shard.samples[number].id] < _DEATHS_OF_A_SAMPLE:
             return call, True
-        return (method, Shard(shard.number, condemn(shard.samples, number)), further), True
+        return (method, replace(shard, samples=condemn(shard.samples, number)), further), True
 
     def close(self) -> None:
         """Stop the actors, and Ray where this process started it."""

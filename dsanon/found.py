@@ -25,6 +25,7 @@ _REGION = pa.struct(
         ("score", pa.float64()),
         ("reason", pa.string()),
         ("silhouette", pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.binary())])),
+        ("oval", pa.bool_()),
         ("look", pa.binary()),
         ("track", pa.string()),
         ("note", pa.string()),
@@ -52,18 +53,20 @@ def write_found(path: Path, rows: Iterable[Found]) -> None:
             writer.write_table(pa.Table.from_pylist(piece, schema=FOUND))
 
 
-def read_found(path: Path) -> Iterator[Found]:
-    """One shard's findings, in the order of its samples; memory holds ``_ROWS`` of them."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS):
-            yield from map(_from_row, batch.to_pylist())
+def read_found(*paths: Path) -> Iterator[Found]:
+    """One shard's findings, in the order of its samples; memory holds ``_ROWS`` of them. paths: of its pieces"""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_ROWS):
+                yield from map(_from_row, batch.to_pylist())
 
 
-def read_thumbnails(path: Path) -> Iterator[bytes]:
+def read_thumbnails(*paths: Path) -> Iterator[bytes]:
     """Nothing but the thumbnails of the frames, b'' where there is none."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["thumbnail"]):
-            yield from batch["thumbnail"].to_pylist()
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["thumbnail"]):
+                yield from batch["thumbnail"].to_pylist()
 
 
 def _as_row(found: Found) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def anonymize(
             executor = staff.enter_context(closing(open_executor(setup, workers, ray_address)))
             seconds["start"] = time.perf_counter() - began - sum(seconds.values())
             there = _staged(paths)
-            todo: list[Call] = [("find", s, ()) for s in shards if s.found(paths.staging).name not in there]
+            pieces = [piece for s in shards for piece in s.pieces()]
+            todo: list[Call] = [("find", p, ()) for p in pieces if p.found(paths.staging).name not in there]
             _run(executor, "find", todo, quiet)
             seconds["find"] = time.perf_counter() - began - sum(seconds.values())
             todo = [("link", s, ()) for s in shards if s.sequence and s.linked(paths.staging).name not in there]

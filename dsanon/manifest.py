@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
@@ -39,6 +39,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 # A sample is what the gravest of its rows is.
 GRAVITY: tuple[Status, ...] = ("empty", "kept", "anonymized", "fallback", "quarantined")
 ROW_GROUP = 1 << 16
+PENDING = "0" * 64  # stands for the hash of a file that is still being written
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,18 @@ def to_table(rows: Sequence[ManifestRow]) -> pa.Table:
     """Rows as a table of schema ``MANIFEST``."""
     columns = {name: [getattr(row, name) for row in rows] for name in (item.name for item in fields(ManifestRow))}
     return pa.Table.from_pydict({name: columns[name] for name in MANIFEST.names}, schema=MANIFEST)
+
+
+def hashed(table: pa.Table, hashes: Mapping[str, str]) -> pa.Table:
+    """``table`` with ``hashes`` of the released files in place of ``PENDING``. Raises DsanonError where one lacks."""
+    pending = pc.equal(table["output_sha256"], PENDING)
+    files = table["file"].dictionary_encode().combine_chunks() if table.num_rows else None
+    known = [] if files is None else [hashes.get(file) for file in files.dictionary.to_pylist()]
+    found = pa.array([], pa.string()) if files is None else pa.array(known, pa.string()).take(files.indices)
+    column = pc.if_else(pending, found, table["output_sha256"])
+    if column.null_count:
+        raise DsanonError(f"{column.null_count} rows of the manifest name a file that was not written: not released")
+    return table.set_column(table.schema.get_field_index("output_sha256"), MANIFEST.field("output_sha256"), column)
 
 
 def write_rows(path: Path, rows: Sequence[ManifestRow]) -> None:

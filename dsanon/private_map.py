@@ -10,7 +10,8 @@ import base64
 import binascii
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ QUARANTINE = pa.schema(
     metadata={"dsanon.schema": "1"},
 )
 _ROW_GROUP = 1 << 16
+_PIECE = 1 << 12  # rows that wait until they are staged
 _RUN = 1 << 17  # rows of 1.1 kB that are sorted at once
 ENCRYPTED = b"PARE"  # first four bytes of a Parquet file with an encrypted footer
 
@@ -95,12 +97,31 @@ def write_map_rows(path: Path, rows: pa.Table | Sequence[MapRow]) -> None:
     _write(path, IDENTITY_MAP, [rows if isinstance(rows, pa.Table) else _table(IDENTITY_MAP, rows)])
 
 
+@contextmanager
+def staged_map_rows(path: Path) -> Iterator[Callable[[Sequence[MapRow]], None]]:
+    """As :func:`write_map_rows`, for rows that come piece by piece: what takes them. Memory holds ``_PIECE`` rows."""
+    waiting: list[pa.Table] = []
+
+    def keep(rows: Sequence[MapRow]) -> None:
+        waiting.append(_table(IDENTITY_MAP, rows))
+        if sum(table.num_rows for table in waiting) >= _PIECE:
+            flush()
+
+    def flush() -> None:
+        writer.write_table(pa.concat_tables([IDENTITY_MAP.empty_table(), *waiting]).combine_chunks())
+        waiting.clear()
+
+    with aside(path, PRIVATE) as file, pq.ParquetWriter(file, IDENTITY_MAP, compression="zstd") as writer:
+        yield keep
+        flush()
+
+
 def read_map_rows(paths: Iterable[Path], scratch: Path) -> Iterator[pa.Table]:
     """The staged rows of all shards, sorted by sample and region, in pieces.
 
     scratch: a private folder for what does not fit into memory
     """
-    tables = (_read(path, IDENTITY_MAP) for path in paths)
+    tables = (table for path in paths for table in _row_groups(path, IDENTITY_MAP))
     return sorted_pieces(tables, IDENTITY_MAP, ("sample", "region"), scratch, _RUN)
 
 

@@ -43,12 +43,11 @@ def discard_damaged(shards: Iterable[Shard], staging: Path, data: Path | Bucket)
     A shard counts as rendered only where its rows and every file below ``data`` are what they were.
     """
     for shard in shards:
-        found, linked = shard.found(staging), shard.linked(staging)
-        earlier = [found, linked] if shard.sequence else [found]
-        for number, path in enumerate(earlier):
+        linked = [shard.linked(staging)] if shard.sequence else []
+        for path in [*(piece.found(staging) for piece in shard.pieces()), *linked]:
             if path.exists() and not sound(path):
-                for later in [*earlier[number:], shard.done(staging)]:
-                    later.unlink(missing_ok=True)
+                for stale in [path, *linked, shard.done(staging)]:
+                    stale.unlink(missing_ok=True)
         if shard.done(staging).exists() and not _rendered(shard, staging, data):
             shard.done(staging).unlink()
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from dsanon import appearance
 from dsanon.config import PAINTED, JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
 from dsanon.errors import BadImage, StorageError, WeightsError
 from dsanon.found import read_found, write_found
-from dsanon.manifest import ManifestRow, write_rows
+from dsanon.manifest import MANIFEST, PENDING, ManifestRow, hashed, to_table, write_table
 from dsanon.naming import Names
 from dsanon.nodes import Fact
 from dsanon.plan import Control, scope_label, scope_of
-from dsanon.private_map import MapRow, QuarantineRow, write_map_rows
+from dsanon.private_map import MapRow, QuarantineRow, staged_map_rows
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.review import Decision, Verdict
 from dsanon.sample import Found, Kind, Photo, Pixels, Region, Sample, Unreadable
@@ -78,7 +80,7 @@ class Worker:
         self._cameras = dict(setup.config.cameras)
 
     def find(self, shard: Shard) -> dict[str, int]:
-        """Detect everybody in the shard's samples."""
+        """Detect everybody in the samples of a shard, or of a piece of one."""
         if self._finder is None:
             self._finder = _open_finder(self.setup.config)
         counts = {"samples": len(shard.samples), "faces": 0}
@@ -107,9 +109,9 @@ class Worker:
         """Make the regions of a sequence those of its tracks; no picture is read."""
         from dsanon.link import link
 
-        config, path = self.setup.config, shard.found(self.setup.staging)
-        require(path)
-        write_found(shard.linked(self.setup.staging), link(shard.samples, path, config.regions, config.kept))
+        config, paths = self.setup.config, [piece.found(self.setup.staging) for piece in shard.pieces()]
+        require(*paths)
+        write_found(shard.linked(self.setup.staging), link(shard.samples, paths, config.regions, config.kept))
         seal(shard.linked(self.setup.staging))
         return {"samples": len(shard.samples)}
 
@@ -129,16 +131,16 @@ class Worker:
         shard = shard.without(died, DIED)
         at_once = 1 if shard.at(staging).exists() else _PIXELS_AT_ONCE
         rows = _Rows(self.setup, self.source, self.names, self._cameras, controls)
-        with self.source.sink(self.setup.data, self.names) as sink:
+        with staged_map_rows(shard.map(staging)) as keep, self.source.sink(self.setup.data, self.names) as sink:
             found = read_found(shard.regions(staging))
             for batch in _batches(zip(self._read(shard), found, strict=True), at_once):
                 self._render_batch(batch, rows, sink)
+                keep(rows.settle())
             hashes = sink.close()
-        manifest, private, withheld = rows.finish(hashes)
-        write_rows(shard.manifest(staging), manifest)
-        write_map_rows(shard.map(staging), private)
+        write_table(shard.manifest(staging), rows.finish(hashes))
         shard.at(staging).unlink(missing_ok=True)
-        counts = {"samples": len(shard.samples), "faces": len(private), "quarantined": len(withheld)}
+        withheld = rows.withheld
+        counts = {"samples": len(shard.samples), "faces": rows.regions, "quarantined": len(withheld)}
         done: dict[str, Any] = {
             "counts": counts,
             "files": dict(sorted(hashes.items())),
@@ -257,7 +259,11 @@ def _open_finder(config: JobConfig) -> Any:
 
 
 class _Rows:
-    """Decides each region's fate, and keeps the rows of both manifests until the files' hashes are known."""
+    """Decides each region's fate, and notes the rows of both manifests.
+
+    Of a long video it holds some 200 bytes a region: those of the private map leave with each batch, the public ones
+    wait for their file's hash. released: ids of samples · withheld: why others are not · regions: in the map
+    """
 
     def __init__(self, setup: Setup, source: Any, names: Names, cameras: Mapping[str, str], controls: Controls) -> None:
         self.config, self.source, self.names = setup.config, source, names
@@ -267,10 +273,14 @@ class _Rows:
         for decision in setup.decisions:
             self.decided.setdefault(decision.sample, {})[decision.region] = decision.verdict
         self.released: list[str] = []
+        self.withheld: list[QuarantineRow] = []
+        self.regions = 0
         self._number = 0  # of the sample that was planned last
+        self._settled: list[pa.Table] = []
+        # of the batch under way
+        self._releasing: list[str] = []
         self._manifest: list[dict[str, Any]] = []
         self._map: list[MapRow] = []
-        self._withheld: list[QuarantineRow] = []
 
     def plan(self, sample: Sample, photo: Photo | Unreadable, found: Found) -> list[Treatment] | None:
         """What happens to the sample's regions; None where it is quarantined."""
@@ -283,7 +293,7 @@ class _Rows:
             return None
         scope = scope_of(self.config.scope, sample, self.cameras)
         name, shown = base["sample"], base["scope"]
-        self.released.append(sample.id)
+        self._releasing.append(sample.id)
         if not found.regions:
             self._manifest.append(base | {"status": "empty"})
         treatments = []
@@ -339,27 +349,37 @@ class _Rows:
         return treatments
 
     def withhold(self, sample: Sample, photo: Photo | Unreadable, found: Found, reason: str) -> None:
-        """The sample is quarantined: whatever was noted of it before is taken back."""
+        """A sample of the batch is quarantined: whatever was noted of it before is taken back."""
         base = self._base(sample)
         name = base["sample"]
-        self.released = [released for released in self.released if released != sample.id]
+        self._releasing = [released for released in self._releasing if released != sample.id]
         self._manifest = [row for row in self._manifest if row["sample"] != name]
         self._map = [row for row in self._map if row.sample != name]
         self._manifest.append(base | {"status": "quarantined", "reason": reason})
-        self._withheld.append(QuarantineRow(name, printable(sample.file), reason, photo.sha256 or found.sha256))
+        self.withheld.append(QuarantineRow(name, printable(sample.file), reason, photo.sha256 or found.sha256))
 
     def _base(self, sample: Sample) -> dict[str, Any]:
         target, name = released_as(self.source, self.names, sample)
         scope = scope_label(self.names, scope_of(self.config.scope, sample, self.cameras))
         return {"sample": name, "file": target, "scope": scope}
 
-    def finish(self, hashes: Mapping[str, str]) -> tuple[list[ManifestRow], list[MapRow], list[QuarantineRow]]:
-        """The rows, with the hash of the file each sample is in."""
-        rows = [
-            ManifestRow(**row, output_sha256="" if row["status"] == "quarantined" else hashes[row["file"]])
-            for row in self._manifest
-        ]
-        return rows, self._map, self._withheld
+    def settle(self) -> list[MapRow]:
+        """End the batch: nothing of it is taken back any more. Its rows of the private map."""
+        self._settled.append(to_table([ManifestRow(**row, output_sha256=_hash(row)) for row in self._manifest]))
+        self.released += self._releasing
+        private = self._map
+        self.regions += len(private)
+        self._releasing, self._manifest, self._map = [], [], []
+        return private
+
+    def finish(self, hashes: Mapping[str, str]) -> pa.Table:
+        """The public rows, with the hash of the file each sample is in."""
+        return hashed(pa.concat_tables([MANIFEST.empty_table(), *self._settled]), hashes)
+
+
+def _hash(row: Mapping[str, Any]) -> str:
+    """What stands for the hash of a row's file until that is written."""
+    return "" if row["status"] == "quarantined" else PENDING
 
 
 def released_as(source: Source, names: Names, sample: Sample) -> tuple[str, str]:

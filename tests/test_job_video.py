@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ import pytest
 from dsanon_eval.utility.temporal import measure
 from PIL import Image
 
-from dsanon import worker
+from dsanon import shards, worker
 from dsanon.sample import Region, Sample
 from runs import anonymize, digest, dsanon
 
@@ -148,3 +150,59 @@ def test_painted_faces_hold_one_identity_whatever_the_batches(
     assert found["temporal_jitter", "release"].n == found["temporal_jitter_ratio", "release"].n == 3
     assert found["temporal_warping_inside", "original"].value < 0.1 < found["temporal_warping_inside", "release"].value
     assert found["temporal_warping_outside", "release"].value < found["temporal_warping_inside", "release"].value
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
+    """An MP4 of 24 frames in which the portrait moves to the right."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with av.open(os.fspath(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = *portrait.shape[:2], "yuv420p"
+        stream.options = {"g": "7"}
+        for number in range(24):
+            picture = np.ascontiguousarray(np.roll(portrait, 3 * number, axis=1))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_long_video_searched_in_pieces_has_no_joint(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are those of an undivided run, with tracks, gaps and smoothing across the joints, and after a kill."""
+    open_finder = worker._open_finder
+    searched: list[int] = []
+
+    def failing_in_places(config: Any) -> Any:
+        finder = open_finder(config)
+
+        def find(sample: Sample, pixels: np.ndarray) -> tuple[Region, ...]:
+            assert sample.frame is not None
+            searched.append(sample.frame)
+            return () if sample.frame in (7, 8, 9, 16) else finder(sample, pixels)
+
+        return find
+
+    monkeypatch.setattr(worker, "_open_finder", failing_in_places)
+    options = ("--method", "blur", "--detectors", "hog")
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    assert anonymize(clip, whole, *options, dataset="video").code == 0
+    monkeypatch.setattr(shards, "PIECE", 9)
+    key = ("--key", tmp_path / "whole.private" / "key")
+    find = worker.Worker.find
+
+    def killed(self: worker.Worker, piece: shards.Shard) -> dict[str, int]:
+        if piece.piece == 2:
+            raise KeyboardInterrupt
+        return find(self, piece)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.Worker, "find", killed)
+        assert anonymize(clip, pieces, *options, *key, dataset="video").code != 0
+    searched.clear()
+    assert anonymize(clip, pieces, *options, *key, "--resume", dataset="video").code == 0
+    assert searched == list(range(18, 24))  # two pieces were done
+    assert digest(pieces) == digest(whole)
+    assert {row["reason"] for row in rows(pieces)} == {"", "filled in from frames before and after"}
+    assert len({row["subject"] for row in rows(pieces)}) == 1

@@ -13,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsanon.errors import DsanonError, ReleaseError
-from dsanon.manifest import MANIFEST, Counts, ManifestRow, count, merge, read_rows, to_table, write_rows
+from dsanon.manifest import (
+    MANIFEST,
+    PENDING,
+    Counts,
+    ManifestRow,
+    count,
+    hashed,
+    merge,
+    read_rows,
+    to_table,
+    write_rows,
+)
 from dsanon.sample import Status
 
 SHA = "ab" * 32
@@ -186,3 +197,18 @@ def test_a_full_disk_leaves_the_old_manifest(tmp_path: Path, monkeypatch: pytest
         assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.parquet"]
+
+
+def test_rows_get_the_hash_of_their_file_when_that_is_written() -> None:
+    rows = [
+        ManifestRow("a", "a.mp4", "s", "empty", output_sha256=PENDING),
+        ManifestRow("b", "b.mp4", "s", "empty", output_sha256=PENDING),
+        ManifestRow("c", "c.mp4", "s", "quarantined"),
+    ]
+    hashes = {"a.mp4": "a" * 64, "b.mp4": "b" * 64}
+    table = hashed(to_table(rows), hashes)
+    assert table["output_sha256"].to_pylist() == ["a" * 64, "b" * 64, ""]
+    assert table.schema.equals(MANIFEST)
+    assert hashed(to_table([]), {}).num_rows == 0
+    with pytest.raises(DsanonError, match="1 rows of the manifest name a file that was not written"):
+        hashed(to_table(rows), {"a.mp4": "a" * 64})

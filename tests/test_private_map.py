@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dsanon import private_map
 from dsanon.durable import write_json
 from dsanon.errors import DsanonError, KeyFileError, ReleaseError
 from dsanon.key import create_key, load_key
@@ -21,6 +22,7 @@ from dsanon.private_map import (
     read_map,
     read_map_rows,
     read_quarantine,
+    staged_map_rows,
     write_map,
     write_map_rows,
     write_quarantine,
@@ -233,3 +235,20 @@ def test_a_map_of_another_schema_is_refused(tmp_path: Path) -> None:
     write_map(tmp_path / "map", pa.table({"sample": ["a"]}), KEY)
     with pytest.raises(ReleaseError, match="damaged or was altered"):
         read_map(tmp_path / "map", KEY)
+
+
+def test_rows_that_come_piece_by_piece_are_staged_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private_map, "_PIECE", 2)
+    write_map_rows(tmp_path / "whole", ROWS)
+    with staged_map_rows(tmp_path / "pieces") as keep:
+        for row in ROWS:
+            keep([row])
+    whole, pieces = (pa.concat_tables(read_map_rows([tmp_path / name], tmp_path)) for name in ("whole", "pieces"))
+    assert pieces.num_rows == len(ROWS)
+    assert pieces.equals(whole)
+    with pytest.raises(AttributeError), staged_map_rows(tmp_path / "none") as keep:
+        keep([*ROWS, "no row"])  # type: ignore[list-item]
+    assert not (tmp_path / "none").exists()
+    with staged_map_rows(tmp_path / "empty"):
+        pass
+    assert sum(table.num_rows for table in read_map_rows([tmp_path / "empty"], tmp_path)) == 0
