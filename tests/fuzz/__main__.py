@@ -19,7 +19,7 @@ from pathlib import Path
 from fuzz.parsers import PARSERS
 from ledger import Ledger
 
-_SLICE = 60  # seconds of a parser before the next has its turn
+_SLICE = 10  # seconds of a parser before the next has its turn
 
 
 def main() -> None:
