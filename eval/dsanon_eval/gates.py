@@ -86,7 +86,12 @@ def failures(figures: Sequence[Measurement]) -> list[str]:
 
 
 def _gate(rule: Rule, luck: float | None) -> Gate | None:
-    """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none."""
+    """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none.
+
+    Nor is there one where a guess is always right, for there is one person only: no method could keep it.
+    """
+    if rule.chance is not None and luck is not None and luck >= 1:
+        return None
     bounds = [] if rule.bound is None else [rule.bound]
     if rule.chance is not None and luck is not None and (bounds or rule.chance * luck <= _TELLS):
         bounds.append(min(rule.chance * luck, _TELLS))

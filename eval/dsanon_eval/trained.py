@@ -64,7 +64,7 @@ def measure(
     scenes = ((scene, tuple(looks)) for scene in case.scenes(asked))
     with Cache(case.paths.audit) as cache:
         data = case.paths.release / "data"
-        gathered = gather(observe(scenes, len(asked), case.source, data, workers, cache, means))
+        gathered = gather(observe(scenes, len(asked), case.root, data, workers, cache, means))
     figures = reversal.reversal(gathered, names)
     with _all_cores(workers):
         taught = training.windows(case, learnt, ("release", *TAUGHT), means)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from dsanon_eval.leaks.scanner import Finding, scan
+from dsanon_eval.leaks.scanner import Finding, examine
 from PIL import Image
 
 from dsanon.config import JobConfig
@@ -38,7 +38,7 @@ class Made:
 
     def scan(self, **options: Any) -> list[Finding]:
         """What the scanner finds without looking for new faces, which takes a detector's time."""
-        return scan(self.release, self.source, **{"detectors": ""} | options)
+        return list(examine(self.release, self.source, **{"detectors": ""} | options).findings)
 
     def copy(self, folder: Path) -> Made:
         """Another one with the same source."""

@@ -31,10 +31,10 @@ def test_every_figure_has_its_chapter(name: str, key: str) -> None:
 
 
 def test_a_missed_gate_is_told_in_words() -> None:
-    figure = Measurement("recall_at_1", "faceres", "release", 0.1234, None, 1500, None, Gate("max", 0.03))
+    figure = Measurement("recall_at_1", "faceres", "release", 0.1234, (0.1, 0.15), 1500, None, Gate("max", 0.03))
     assert sentence(figure) == (
         "The recogniser faceres still names 12.3 % of the released faces from other photos of the same people; "
-        "allowed is 3.0 % (n = 1,500)."
+        "allowed is 3.0 % (n = 1,500; 95 % interval 10.0 % to 15.0 %)."
     )
     for chapter in CHAPTERS:
         name = (chapter.names or ("unheard_of",))[0]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsanon_eval.report.cutouts import crop, frame_of, open_picture, outlined
+from dsanon_eval.report.cutouts import crop, open_picture, outlined
+from dsanon_eval.seeing.clips import frame_of
 from PIL import Image
 
 from dsanon.errors import BadImage

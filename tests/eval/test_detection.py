@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from dsanon_eval import gates
-from dsanon_eval.audit import _detected
+from dsanon_eval.figures import _detected
 from dsanon_eval.seeing.case import Face
 from dsanon_eval.seeing.gathered import Gathered, Picture
 from dsanon_eval.utility.detection import best_at, measure, squares

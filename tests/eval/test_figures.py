@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 from dsanon_eval.measurement import Curve, Gate, Measurement
-from dsanon_eval.report.figures import draw_curves, draw_rows, finite, read_curves
+from dsanon_eval.report.curves import read_curves
+from dsanon_eval.report.figures import draw_curves, draw_rows, finite
 from PIL import Image
 
 from dsanon.errors import ReleaseError

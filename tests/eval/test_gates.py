@@ -58,6 +58,16 @@ def test_a_gallery_that_is_too_small_passes_no_required_gate(tmp_path: Path) -> 
     assert "too few people" in missing[0]
 
 
+def test_of_one_person_alone_nothing_can_be_told(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0\nrequired = true')
+    gated, missing = gates.apply(mine, [figure("x", 1.0), figure("x", 1.0, control="chance")])
+    assert gated[0].gate is None
+    assert "too few people to tell it from guessing" in missing[0]
+    gated, missing = gates.apply(mine, [figure("x", 1.0), figure("x", 0.9, control="chance")])
+    assert gated[0].passed is False
+    assert missing == []
+
+
 def test_a_required_figure_that_was_not_measured_fails(tmp_path: Path) -> None:
     text = '[[gate]]\nname = "recall_at_1"\nmax = 0.1\nrequired = true\n[[gate]]\nname = "kid"\nmax = 1'
     _, missing = gates.apply(rules(tmp_path, text), [])

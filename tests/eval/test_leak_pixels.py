@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 from dsanon_eval.leaks.opened import Case, Seen
 from dsanon_eval.leaks.pixels import look
+from little_clips import clip
 from PIL import Image
 
 from dsanon.detectors import Detection
@@ -23,17 +22,6 @@ def covered(portrait: np.ndarray, box: tuple[float, float, float, float] = BOX) 
     out = portrait.copy()
     out[y0:y1, x0:x1] = 127
     return out
-
-
-def clip(path: Path, frames: Sequence[np.ndarray]) -> Path:
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"crf": "18"})
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for pixels in frames:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        out.mux(stream.encode(None))
-    return path
 
 
 def test_one_frame_of_a_clip(tmp_path: Path, portrait: np.ndarray) -> None:

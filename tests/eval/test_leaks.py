@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drawn_images import png
-from dsanon_eval.leaks.scanner import KINDS, Finding, as_measurements, examine, scan
+from dsanon_eval.leaks.scanner import KINDS, Finding, as_measurements, examine
 from PIL import Image
 from planted import PEOPLE, Made, Row, jpeg, make, photo, pixels_of
 
@@ -348,11 +348,11 @@ def test_without_source_or_key_the_rest_is_looked_at(made: Made) -> None:
 
 def test_bad_usage(made: Made, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no release"):
-        scan(tmp_path)
+        examine(tmp_path)
     with pytest.raises(UsageError, match="SOURCE"):
-        scan(made.release, tmp_path / "nothing")
+        examine(made.release, tmp_path / "nothing")
     with pytest.raises(ReleaseError, match="does not exist"):
-        scan(made.release, made.source, tmp_path / "nothing")
+        examine(made.release, made.source, tmp_path / "nothing")
     (made.private / "key").write_text("ab" * 32)
     with pytest.raises(KeyFileError, match="does not fit"):
         made.scan()

@@ -78,6 +78,8 @@ def test_roc_rises_from_strict_to_lax() -> None:
     assert curve.figure == "roc_dlib_resnet"
     assert list(curve.y) == sorted(curve.y)
     assert curve.y[-1] == 1.0
+    assert (curve.x[0], curve.x[-1]) == (pytest.approx(1 / 101), 1.0)  # of 101 impostors no lower rate can be told
+    assert roc([fold([0.5], [0.2])], "x", "release", np.zeros(0)).x[0] == 1.0
     assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,14 @@ def test_all_pairs_of_photos_and_no_stranger_among_the_impostors(tmp_path: Path)
         assert values(found) == {("tar_at_far_all_pairs", "original"): 1.0, ("tar_at_far_all_pairs", "release"): 0.0}
         assert {m.n for m in found[0]} == {8}
         assert {curve.label for curve in found[1]} == {"original", "release", "impostors"}
+
+
+def test_how_few_strangers_cannot_show_the_rate_is_told() -> None:
+    (note,) = lfw_release.strangers(gathered(strangers=3))
+    assert note.startswith("verification: 24 pairs of different people cannot show a false accept rate of 0.001")
+    few = gathered()
+    assert lfw_release.strangers(replace(few, faces=few.faces * 7)) == []  # 56 photos of four people: 1,176 pairs
+    assert lfw_release.strangers(replace(few, faces=few.faces[:2])) == []  # one person: nothing is verified
 
 
 def test_a_few_pairs_are_no_protocol(tmp_path: Path) -> None:

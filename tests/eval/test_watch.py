@@ -11,6 +11,7 @@ from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.case import Face, Scene
 from dsanon_eval.seeing.observation import Suite
 from dsanon_eval.seeing.watch import Look, observe
+from little_clips import clip
 from PIL import Image
 
 from dsanon.errors import ReleaseError, UsageError
@@ -55,6 +56,20 @@ def test_processes_see_what_this_one_sees_in_order(tmp_path: Path, portrait: np.
     here = seen(tmp_path, made, workers=0)
     assert here == [(f"s{number}", [1, 0, 0]) for number in range(3)]
     assert seen(tmp_path, made, workers=1) == here
+
+
+def test_of_a_video_the_very_frame_is_looked_at(tmp_path: Path, portrait: np.ndarray) -> None:
+    grey = np.full_like(portrait, 127)
+    for folder, empty in (("source", 1), ("data", 2)):
+        (tmp_path / folder).mkdir()
+        clip(tmp_path / folder / "v.mp4", [grey if number == empty else portrait for number in range(4)])
+    hashes = [hashlib.sha256((tmp_path / folder / "v.mp4").read_bytes()).hexdigest() for folder in ("source", "data")]
+    face = Face("a", True, "p", "v", "anonymized", Region("face", (60, 40, 200, 200)))
+    made = [(Scene(f"v#{n:06d}", "v.mp4", hashes[0], "v.mp4", hashes[1], (face,)), LOOKS) for n in (0, 1, 2, 3, 1)]
+    assert [found[:2] for _, found in seen(tmp_path, made, workers=0)] == [[1, 1], [0, 1], [1, 0], [1, 1], [0, 1]]
+    past = Scene("v#000004", "v.mp4", hashes[0], "v.mp4", hashes[1], (face,))
+    with pytest.raises(UsageError, match=r"v\.mp4: frame 4 cannot be decoded"):
+        seen(tmp_path, [(past, LOOKS)], workers=0)
 
 
 def test_only_the_very_files_are_looked_at(tmp_path: Path, portrait: np.ndarray) -> None:

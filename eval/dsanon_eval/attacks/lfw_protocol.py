@@ -133,11 +133,14 @@ def measure(folds: Sequence[FoldScores], model: str, control: str, everybody: Fl
 
 
 def roc(folds: Sequence[FoldScores], model: str, control: str, everybody: Floats, steps: int = 60) -> Curve:
-    """TAR against FAR from 1e-4 to 1, thresholds from all pairs of originals, with Wilson's band."""
+    """TAR against FAR from 1e-4 to 1, thresholds from all pairs of originals, with Wilson's band.
+
+    Of few pairs it begins where one of them is accepted: a lower rate cannot be told.
+    """
     from dsanon_eval.intervals import wilson
 
     genuine = np.sort(np.concatenate([fold.genuine for fold in folds]))
-    fars = np.geomspace(1e-4, 1, steps)
+    fars = np.geomspace(min(1.0, max(1e-4, 1 / max(1, everybody.size))), 1, steps)
     hits = [int(genuine.size - np.searchsorted(genuine, threshold_at(everybody, far))) for far in fars]
     bands = [wilson(hit, genuine.size) or (0.0, 1.0) for hit in hits]
     return Curve(

@@ -90,7 +90,7 @@ def crops(case: Case, scenes: Sequence[Scene], kinds: Sequence[str], means: Mean
     after: dict[str, list[Pixels]] = {kind: [] for kind in kinds}
     with Progress("pairs", len(scenes)) as progress:
         for scene in scenes:
-            pictures = studio.pictures(scene, case.source, case.paths.release / "data", means)
+            pictures = studio.pictures(scene, case.root, case.paths.release / "data", means)
             for face in scene.faces:
                 if face.region.transform:
                     transform = np.array(face.region.transform).reshape(2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import permutations
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def verification(case: Case, gathered: Gathered, name: str, model: str) -> Found
             figures += more
             curves = [curve for curve in curves if not curve.figure.startswith("roc")] + lines
     return figures, curves
+
+
+def strangers(gathered: Gathered) -> list[str]:
+    """A note where the pairs of different people are so few that a rate of ``FAR`` cannot be measured with them."""
+    people = Counter(face.person for face in gathered.faces if face.labelled and face.region.landmarks)
+    pairs = (sum(people.values()) ** 2 - sum(count**2 for count in people.values())) // 2
+    if not pairs or pairs * FAR >= 1:
+        return []
+    return [
+        f"verification: {pairs} pairs of different people cannot show a false accept rate of {FAR}: "
+        "the threshold is simply that of the most alike of them"
+    ]
 
 
 def _protocol(path: Path, gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str) -> Found:

@@ -30,6 +30,7 @@ from dsanon.sources import open_source
 from dsanon.sources.stills import IMAGE_SUFFIXES, printable
 from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
 from dsanon_eval.leaks.finding import Finding
+from dsanon_eval.seeing.clips import frame_of
 
 MOST_ROWS, MOST_BYTES = 20_000_000, 4 * 2**30  # of a table; the largest datasets have a tenth of it
 SILHOUETTES = frozenset({"coco", "mots"})  # datasets that have some
@@ -169,12 +170,6 @@ class Opened:
             if boxes.iou(boxes.clip([place], rle.width, rle.height), [row["box"]])[0, 0] > SAME_HEAD:
                 return rle
         return None
-
-
-def frame_of(sample: str) -> int | None:
-    """The frame in the name of a video's sample, ``…#000012``."""
-    _, sign, number = (sample or "").rpartition("#")
-    return int(number) if sign and number.isdecimal() and len(number) < 12 else None
 
 
 def is_picture(name: str) -> bool:

@@ -28,6 +28,7 @@ from dsanon.sources.silhouettes import to_mask
 from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.leaks.likeness import Searched, at_place, face_of
 from dsanon_eval.leaks.opened import Case, Seen, is_clip
+from dsanon_eval.seeing.clips import ClipFrames
 
 PLACE, PLACE_SMALL = 0.9, 0.8  # correlation of a face with what stands in its place; of one too small to search for
 FOUND = 0.95  # … with the best place of the whole photo: there are many
@@ -93,7 +94,7 @@ def _look_at_clip(case: Case, detectors: Sequence[Detector]) -> Looked:
     regions: dict[int | None, list[Seen]] = {}
     for region in case.regions:
         regions.setdefault(region.frame, []).append(region)
-    originals = _Frames(case.original)
+    originals = None if case.original is None else ClipFrames(case.original)
     try:
         clip = probe(case.path)
         for index, frame in decoded(case.path, clip):
@@ -106,36 +107,13 @@ def _look_at_clip(case: Case, detectors: Sequence[Detector]) -> Looked:
                     findings.append(Finding("pixels", case.file, f"frame {index} was withheld, and is not plain grey"))
                 continue
             looking = detectors if index % STRIDE == 0 else ()
-            original = originals.at(index)
+            original = originals.at(index) if originals else None
             found, count = _look(case, regions.get(index, ()), original, release, looking, f"frame {index}, ")
             findings += found
             compared += count
     except (BadImage, FFmpegError, OSError) as error:
         findings.append(Finding("file", case.file, f"cannot be decoded as a video ({type(error).__name__})"))
     return Looked(case.file, tuple(findings), compared)
-
-
-class _Frames:
-    """A source's frames, read along; none of a source that is not known or cannot be read."""
-
-    def __init__(self, original: Path | None) -> None:
-        self._iterator = iter(()) if original is None else _frames(original)
-        self._next: tuple[int, Pixels | None] | None = None
-
-    def at(self, index: int) -> Pixels | None:
-        """The pixels of a frame; indices must ascend. None for one that cannot be decoded."""
-        while self._next is None or self._next[0] < index:
-            self._next = next(self._iterator, (1 << 62, None))
-        return self._next[1] if self._next[0] == index else None
-
-
-def _frames(path: Path) -> Iterator[tuple[int, Pixels | None]]:
-    try:
-        clip = probe(path)
-        for index, frame in decoded(path, clip):
-            yield index, to_rgb(frame, clip)
-    except (BadImage, FFmpegError, OSError):
-        return
 
 
 def _look(

@@ -1,6 +1,6 @@
 """The leak scanner: every file of a release, looked at for whatever gives the source away.
 
-``scan`` finds, ``as_measurements`` counts. Each family of leaks has a module of its own; the slow ones, which open
+``examine`` finds, ``as_measurements`` counts. Each family of leaks has a module of its own; the slow ones, which open
 files and decode pictures, are spread over processes.
 """
 
@@ -42,7 +42,7 @@ from dsanon_eval.leaks.opened import (
 from dsanon_eval.leaks.pixels import Looked, look, strangers
 from dsanon_eval.measurement import Gate, Measurement
 
-__all__ = ["KINDS", "Examined", "Finding", "as_measurements", "examine", "scan"]
+__all__ = ["KINDS", "Examined", "Finding", "as_measurements", "examine"]
 
 DETECTORS = "hog,centerface"
 
@@ -67,23 +67,6 @@ class _Sought:
     hashes: Mapping[str, str]
 
 
-def scan(
-    release: Path,
-    source: Path | None = None,
-    private: Path | None = None,
-    *,
-    key: Path | None = None,
-    workers: int = 1,
-    detectors: str = DETECTORS,
-) -> list[Finding]:
-    """All findings; none for a clean release. What cannot be looked at without source or private side is left out.
-
-    private: None is RELEASE.private, where it is there · workers: processes · detectors: '' looks for no new faces
-    Raises UsageError for what is no release, KeyFileError and ReleaseError for a private side that cannot be read.
-    """
-    return list(examine(release, source, private, key=key, workers=workers, detectors=detectors).findings)
-
-
 def examine(
     release: Path,
     source: Path | None = None,
@@ -93,7 +76,12 @@ def examine(
     workers: int = 1,
     detectors: str = DETECTORS,
 ) -> Examined:
-    """The same, with what was looked at: :func:`as_measurements` counts both."""
+    """All findings, none for a clean release, and what was looked at: :func:`as_measurements` counts both.
+
+    What cannot be looked at without source or private side is left out. private: None is RELEASE.private, where it is
+    there · workers: processes · detectors: '' looks for no new faces
+    Raises UsageError for what is no release, KeyFileError and ReleaseError for a private side that cannot be read.
+    """
     opened = open_release(release, source, private, key)
     sought = _sought(opened, workers)
     findings = [*opened.findings, *unaccounted(opened), *untrue_rows(opened), *order(opened), *misassigned(opened)]

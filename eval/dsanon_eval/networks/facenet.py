@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.align import Floats
-from dsanon.models import networks, store
+from dsanon.models import networks
 from dsanon.sample import Pixels
 from dsanon_eval.seeing.faces import mtcnn_chip
 
@@ -21,7 +21,6 @@ class FaceNet:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.weights = store.sha256(store.path(name))
         self._network: Any = networks.load(name)
 
     def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:

@@ -23,9 +23,7 @@ class Pnca:
     def __init__(self) -> None:
         from dsanon_training.embedder import load_embedder
 
-        path = store.path(NAME)
-        self.weights = store.sha256(path)
-        self._network: Any = load_embedder(path)
+        self._network: Any = load_embedder(store.path(NAME))
         self.length: int = self._network.config.length
 
     def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:

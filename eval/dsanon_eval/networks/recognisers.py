@@ -18,6 +18,7 @@ from dsanon.boxes import clip
 from dsanon.errors import UsageError
 from dsanon.models import open_session, store
 from dsanon.sample import Box, Pixels
+from dsanon_eval.networks.dlib_resnet import LENGTH, DlibNetwork
 from dsanon_eval.networks.facenet import FaceNet
 from dsanon_eval.networks.pnca import Pnca
 from dsanon_eval.seeing.faces import arcface_chip, dlib_chip, square_chip
@@ -27,10 +28,9 @@ DLIB_SAME_PERSON = 0.6  # Euclidean distance below which dlib's authors take two
 
 
 class Recogniser(Protocol):
-    """One recogniser, loaded once a process. weights: sha256 of its file."""
+    """One recogniser, loaded once a process."""
 
     name: str
-    weights: str
     length: int
 
     def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:
@@ -49,14 +49,10 @@ class DlibResnet:
     """dlib's ResNet (King 2017), 128-d: took no part in training."""
 
     name = "dlib_resnet"
-    length = 128
+    length = LENGTH
 
     def __init__(self) -> None:
-        import dlib
-
-        path = store.path(self.name)
-        self.weights = store.sha256(path)
-        self._model = dlib.face_recognition_model_v1(str(path))
+        self._network = DlibNetwork(store.path(self.name))
 
     def chip(self, pixels: Pixels, points: npt.ArrayLike) -> Pixels:
         """150 × 150."""
@@ -64,8 +60,7 @@ class DlibResnet:
 
     def embed(self, chips: Sequence[Pixels]) -> Floats:
         """As dlib gives them; its authors' threshold of 0.6 is for these."""
-        vectors = [np.array(self._model.compute_face_descriptor(chip)) for chip in chips]
-        return np.array(vectors, dtype=np.float32).reshape(len(chips), self.length)
+        return self._network(chips)
 
 
 class _Onnx:
@@ -78,9 +73,7 @@ class _Onnx:
     reverse: bool  # BGR
 
     def __init__(self) -> None:
-        path = store.path(self.name)
-        self.weights = store.sha256(path)
-        self._session: Any = open_session(path)
+        self._session: Any = open_session(store.path(self.name))
 
     def embed(self, chips: Sequence[Pixels]) -> Floats:
         """Unit vectors."""

@@ -1,21 +1,41 @@
-"""What an audit left in RELEASE/audit, and what else a report tells of a release: read, checked, never guessed."""
+"""What an audit leaves in RELEASE/audit, written and read, and what else a report tells: checked, never guessed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from dsanon.durable import read_json
+from dsanon.durable import aside, read_json, write_json
 from dsanon.errors import ReleaseError
 from dsanon.key import tombstone
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import Counts, count, read_rows
+from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.measurement import Curve, Gate, Measurement
-from dsanon_eval.report.figures import read_curves
+from dsanon_eval.report.curves import read_curves, write_curves
+
+MEASUREMENTS = pa.schema(
+    [
+        ("name", pa.string()),
+        ("model", pa.string()),
+        ("control", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("paper", pa.float64()),
+        ("gate", pa.string()),
+        ("bound", pa.float64()),
+        ("passed", pa.bool_()),
+    ],
+    metadata={"dsanon.schema": "1"},
+)
 
 # Where the way back to the people is: at hand, destroyed, or not to be seen from here
 CUSTODY = ("pseudonymous", "forgotten", "unknown")
@@ -64,6 +84,21 @@ class AuditFiles:
         measured = tuple(f"{f.name} by {f.model} on " for f in self.failed)
         lines = self.report.get("gates", {}).get("failures", [])
         return [str(line) for line in lines if not (measured and str(line).startswith(measured))]
+
+
+def write_audit(
+    folder: Path,
+    report: dict[str, Any],
+    figures: Sequence[Measurement],
+    curves: Sequence[Curve],
+    findings: Sequence[Finding],
+) -> None:
+    """report.json last, so that it is there only when the rest is. Raises ReleaseError."""
+    write_curves(folder, curves)
+    with aside(folder / "measurements.parquet") as file:
+        pq.write_table(_table(figures), file, compression="zstd")
+    write_json(folder / "findings.json", [asdict(finding) for finding in findings])
+    write_json(folder / "report.json", report)
 
 
 def read_audit(paths: ReleasePaths) -> AuditFiles:
@@ -131,3 +166,23 @@ def _findings(path: Path) -> list[dict[str, str]] | None:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ReleaseError(f"{path} is no list of findings: run the audit again")
     return [{name: str(row.get(name, "")) for name in ("kind", "file", "message")} for row in rows]
+
+
+def _table(figures: Sequence[Measurement]) -> pa.Table:
+    rows = [
+        {
+            "name": f.name,
+            "model": f.model,
+            "control": f.control,
+            "value": f.value,
+            "low": f.ci95[0] if f.ci95 else None,
+            "high": f.ci95[1] if f.ci95 else None,
+            "n": f.n,
+            "paper": f.paper,
+            "gate": f.gate.kind if f.gate else None,
+            "bound": f.gate.bound if f.gate else None,
+            "passed": f.passed,
+        }
+        for f in figures
+    ]
+    return pa.Table.from_pylist(rows, schema=MEASUREMENTS)

@@ -61,7 +61,7 @@ ATTACKS = (
         "The attacker suspects that a released face is a certain person, and lets a recogniser compare the two at a "
         "threshold that takes one pair of strangers in a thousand for the same person (LFW's protocol where its pairs "
         "are there, and all pairs of different people).",
-        "Low is private: 0.1 % is what strangers reach. A tenth of LFW has 300 impostor pairs, so that its threshold "
+        "Low is private: 0.1 % is what strangers reach. LFW's own pairs of strangers are few, so that their threshold "
         "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it.",
         "true accept rate at a false accept rate of 0.001",
         "The recogniser {model} confirms {value} of the true suspicions that a released face is a certain person; "
@@ -261,7 +261,10 @@ def sentence(figure: Measurement) -> str:
     chapter = chapter_of(figure.name)
     bound = "" if figure.gate is None else shown(figure.gate.bound, chapter.share)
     words = {"model": figure.model, "name": figure.name, "value": shown(figure.value, chapter.share), "bound": bound}
-    return f"{chapter.failed.format(**words)} (n = {figure.n:,})."
+    between = ""
+    if figure.ci95:
+        between = "; 95 % interval " + " to ".join(shown(value, chapter.share) for value in figure.ci95)
+    return f"{chapter.failed.format(**words)} (n = {figure.n:,}{between})."
 
 
 def absent(figures: Iterable[Measurement]) -> list[Attack]:

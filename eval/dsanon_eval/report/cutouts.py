@@ -36,12 +36,6 @@ def open_picture(root: Path, file: str, frame: int | None = None) -> Pixels:
     return decode(data)[0]
 
 
-def frame_of(sample: str) -> int | None:
-    """The frame that a sample's name ends with (``clip#000012``), None for a still."""
-    number = sample.rpartition("#")[2]
-    return int(number) if "#" in sample and number.isdecimal() else None
-
-
 def crop(pixels: Pixels, box: Sequence[float], side: int = 160) -> bytes:
     """JPEG of a region with a margin, at most ``side`` pixels large. box: x0 y0 x1 y1 in pixels, half-open."""
     height, width = pixels.shape[:2]

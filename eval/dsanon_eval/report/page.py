@@ -24,9 +24,10 @@ from dsanon.sample import Pixels
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.report.audit_files import AuditFiles, read_audit
 from dsanon_eval.report.chapters import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
-from dsanon_eval.report.cutouts import crop, frame_of, open_picture
+from dsanon_eval.report.cutouts import crop, open_picture
 from dsanon_eval.report.figures import draw_curves, draw_rows, draw_trade_off, finite
 from dsanon_eval.review.queue import current_queue
+from dsanon_eval.seeing.clips import frame_of
 
 RISKIEST = 24  # regions that the page shows
 _ROWS = "Square: the release; circle: a control; bar: 95 % interval; cross: the paper; upright line: the gate."
@@ -118,7 +119,7 @@ def _page(
         files=files,
         chapters=[chapter for chapter in chapters if chapter.attack is not LEAKS],
         leaks=next((chapter for chapter in chapters if chapter.attack is LEAKS), None),
-        absent=absent(files.measurements),
+        absent=[attack for attack in absent(files.measurements) if attack not in [c.attack for c in chapters]],
         trade_offs=trade_offs,
         regions=regions,
         with_source=with_source,

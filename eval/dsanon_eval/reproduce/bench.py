@@ -100,7 +100,8 @@ def _see(task: tuple[Look, Suite, str]) -> bytes:
     look, suite, mark = task
     region, photo = look.face.region, look.face.pixels()
     points = points_of(region, photo, _landmarker(store.sha256(store.path("landmarks68"))))
-    return _instruments(suite, mark).observe(_picture(look, photo), [region], [points]).encode()
+    (seen,) = _instruments(mark).observe([(_picture(look, photo), suite)], [region], [points])
+    return seen.encode()
 
 
 def _picture(look: Look, photo: Pixels) -> Pixels:
@@ -115,8 +116,8 @@ def painter_of(weights: Path) -> Painter:
 
 
 @once
-def _instruments(suite: Suite, _: str) -> Instruments:
-    return Instruments(suite)
+def _instruments(_: str) -> Instruments:
+    return Instruments()
 
 
 @once

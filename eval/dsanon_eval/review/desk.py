@@ -11,8 +11,9 @@ from dsanon.errors import ReleaseError
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.review import VERDICTS, Decision, Review, Verdict, manifest_digest, read_review, write_review
-from dsanon_eval.report.cutouts import crop, frame_of, open_picture, outlined
+from dsanon_eval.report.cutouts import crop, open_picture, outlined
 from dsanon_eval.review.queue import current_queue
+from dsanon_eval.seeing.clips import frame_of
 
 DECISIONS = "review.json"
 PAGE = 24  # regions a page

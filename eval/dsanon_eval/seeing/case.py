@@ -23,6 +23,7 @@ from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.private_map import IDENTITY_MAP, open_map
 from dsanon.sample import Region, Status
+from dsanon_eval.seeing.clips import frame_of
 
 _SCENES_AT_ONCE = 1024  # rows that are turned into Python objects together
 
@@ -55,6 +56,11 @@ class Scene:
     output_sha256: str
     faces: tuple[Face, ...]
 
+    @property
+    def frame(self) -> int | None:
+        """Of the video that both files are; None for stills."""
+        return frame_of(self.sample)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
@@ -73,6 +79,11 @@ class Case:
     def dataset(self) -> str:
         """The kind of dataset."""
         return str(self.about.get("configuration", {}).get("dataset", ""))
+
+    @property
+    def root(self) -> Path:
+        """The folder that the source's files lie below: SOURCE may be a single video."""
+        return self.source if self.source.is_dir() else self.source.parent
 
     def people(self) -> tuple[list[str], list[str], list[bool]]:
         """Of every face: its sample, its person, and whether the source says who that is."""

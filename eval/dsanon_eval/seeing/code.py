@@ -27,6 +27,7 @@ RENDERING = (  # what controls are made by
 PAINTING = (*RENDERING, "dsanon.methods.ciagan", "dsanon.models", "dsanon.shape_model")
 LOOKING = (
     "dsanon.detectors",
+    "dsanon_eval.seeing.clips",
     "dsanon_eval.seeing.faces",
     "dsanon_eval.seeing.observation",
     "dsanon_eval.seeing.pictures",

@@ -27,6 +27,7 @@ from dsanon.render import Action, Strength, Treatment, paste_crop, render
 from dsanon.sample import Photo, Pixels, Sample
 from dsanon_eval.networks.undo import load_undo
 from dsanon_eval.seeing.case import Scene
+from dsanon_eval.seeing.clips import ClipFrames
 from dsanon_eval.seeing.code import PAINTING, digest
 from dsanon_eval.seeing.faces import control
 
@@ -75,10 +76,19 @@ class Studio:
 
     def __init__(self) -> None:
         self._opened: dict[str, Any] = {}
+        self._clips: dict[Path, ClipFrames] = {}
 
     def pictures(self, scene: Scene, source: Path, data: Path, means: Means) -> Album:
         """Of one scene."""
         return Album(scene, source, data, means, self)
+
+    def clip(self, path: Path) -> ClipFrames:
+        """A video, read along; two stay open, a source's and its release's."""
+        if path not in self._clips:
+            if len(self._clips) > 1:
+                self._clips.pop(next(iter(self._clips)))
+            self._clips[path] = ClipFrames(path)
+        return self._clips[path]
 
     def painter(self, weights: str) -> Any:
         """The generator of ``weights``."""
@@ -111,9 +121,9 @@ class Album:
 
     def _make(self, kind: str) -> Pixels:
         if kind == "original":
-            return _read(self.source, self.scene.source_file)
+            return self._read(self.source, self.scene.source_file)
         if kind == "release":
-            return _read(self.data, self.scene.release_file)
+            return self._read(self.data, self.scene.release_file)
         how, _, of = kind.partition(" ")
         if how == OUTSIDE:
             return self._outside(self[of])
@@ -123,6 +133,17 @@ class Album:
             of, _, network = of.partition(" ")
             return self._restored(self[of], network)
         return control(self["original"], self.regions, kind)
+
+    def _read(self, root: Path, file: str) -> Pixels:
+        if self.scene.frame is not None:
+            pixels = self._studio.clip(root / file).at(self.scene.frame)
+            if pixels is None:
+                raise UsageError(f"{file}: frame {self.scene.frame} cannot be decoded")
+            return pixels
+        photo = read_photo(root, Sample(file, file))
+        if not isinstance(photo, Photo):
+            raise UsageError(f"{file}: {photo.reason}")
+        return photo.pixels
 
     def _outside(self, photo: Pixels) -> Pixels:
         """Without any pixel that the method replaced, in whole or in part; as far as the original's geometry tells."""
@@ -156,10 +177,3 @@ class Album:
                 crop = undo(warp(photo, np.array(region.transform).reshape(2, 3)))
                 paste_crop(out, crop, region, footprint(region, photo.shape[1], photo.shape[0], soft=True))
         return out
-
-
-def _read(root: Path, file: str) -> Pixels:
-    photo = read_photo(root, Sample(file, file))
-    if not isinstance(photo, Photo):
-        raise UsageError(f"{file}: {photo.reason}")
-    return photo.pixels

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.images import safe_path
-from dsanon.landmarks import Landmarker
-from dsanon.models import store
 from dsanon.progress import Progress
+from dsanon.sources.clip import fingerprint as fingerprint_of_clip
 from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.case import Scene
 from dsanon_eval.seeing.faces import points_of
@@ -47,22 +46,17 @@ class Watcher:
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         cv2.setNumThreads(1)
-        self._opened: dict[Suite, Instruments] = {}
+        self._instruments = Instruments()
         self._studio = Studio()
-        self._predictor = Landmarker(store.path("landmarks68"))
 
     def __call__(self, task: Task) -> list[bytes]:
         """The encoded observations of ``task.looks``, in order."""
         pictures = self._studio.pictures(task.scene, task.source, task.data, task.means)
-        out = []
-        for kind, suite in task.looks:
-            if suite not in self._opened:
-                self._opened[suite] = Instruments(suite)
-            points = [
-                points_of(r, pictures["original"], self._predictor) for r in pictures.regions if suite.recognisers
-            ]
-            out.append(self._opened[suite].observe(pictures[kind], pictures.regions, points).encode())
-        return out
+        recognised = any(suite.recognisers for _, suite in task.looks)
+        regions = pictures.regions if recognised else []
+        points = [points_of(region, pictures["original"], self._instruments.landmarker) for region in regions]
+        looks = [(pictures[kind], suite) for kind, suite in task.looks]
+        return [seen.encode() for seen in self._instruments.observe(looks, pictures.regions, points)]
 
 
 def observe(
@@ -122,11 +116,12 @@ def _remembered(
     means: Means,
 ) -> tuple[dict[Look, Observation], dict[Look, str]]:
     """What the cache has of the scene, and the keys of the rest; the files must be the very ones of the release."""
-    if scene.source_file and _sha256(source, scene.source_file) != scene.source_sha256:
+    hashed = _sha256 if scene.frame is None else _clip_sha256
+    if scene.source_file and hashed(source, scene.source_file) != scene.source_sha256:
         raise UsageError(
             f"{scene.source_file} is not in {source}, or not as it was: name the SOURCE the release was made from"
         )
-    if _sha256(data, scene.release_file) != scene.output_sha256:
+    if hashed(data, scene.release_file) != scene.output_sha256:
         raise ReleaseError(f"data/{scene.release_file} is missing or was altered: make the release anew")
     regions = [face.region for face in scene.faces]
     known: dict[Look, Observation] = {}
@@ -134,6 +129,7 @@ def _remembered(
     for kind, suite in looks:
         mark = marks[suite] = marks.get(suite) or fingerprint(suite)
         digest = scene.output_sha256 if "release" in kind.split() else scene.source_sha256
+        digest += "" if scene.frame is None else f" {scene.frame}"
         key = picture_key(digest, made_by(kind, means, [face.status for face in scene.faces]), regions, mark)
         stored = cache.get(key)
         if stored is None:
@@ -163,6 +159,14 @@ def _sha256(root: Path, file: str) -> str:
         return ""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _clip_sha256(root: Path, file: str) -> str:
+    """Of a video; remembered from frame to frame, for as long as the file does not change."""
+    path = root / file
+    if not safe_path(file) or path.is_symlink() or not path.is_file():
+        return ""
+    return fingerprint_of_clip(path)
 
 
 _WATCHER: list[Watcher] = []  # of this worker process

@@ -18,8 +18,8 @@ from dsanon.private_map import lookup
 from dsanon.sample import Box, Person, Photo, Region, Sample
 from dsanon.sources import Source, open_source
 from dsanon.sources.stills import printable
-from dsanon_eval.leaks.opened import frame_of
 from dsanon_eval.seeing.case import person_of
+from dsanon_eval.seeing.clips import frame_of
 
 Frame = npt.NDArray[np.uint8]
 BLOCK = 15  # frames

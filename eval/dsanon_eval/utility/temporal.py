@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from dsanon.sample import Box
 from dsanon_eval.measurement import Gate, Measurement
+from dsanon_eval.networks.recognisers import DlibResnet
 from dsanon_eval.utility.frames import BLOCK, Face, Frame, Pair, face_pairs
 
 Floats = npt.NDArray[np.float64]
@@ -226,18 +227,8 @@ def _shrunk(frame: Frame, scale: float) -> Frame:
 
 def _embedder() -> Callable[[Frame, Floats], Floats]:
     """dlib's ResNet (128-d), which takes no part in making or guiding a release."""
-    import dlib
-    import face_recognition_models
-
-    network = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
-
-    def embed(frame: Frame, points: Floats) -> Floats:
-        parts = [dlib.point(round(x), round(y)) for x, y in points.tolist()]
-        low, high = np.rint(points.min(axis=0)), np.rint(points.max(axis=0))
-        shape = dlib.full_object_detection(dlib.rectangle(*(int(v) for v in (*low, *high))), parts)
-        return np.array(network.compute_face_descriptor(np.ascontiguousarray(frame), shape), dtype=np.float64)
-
-    return embed
+    network = DlibResnet()
+    return lambda frame, points: network.embed([network.chip(frame, points)])[0].astype(np.float64)
 
 
 def _ci95(draws: Floats, blocks: int) -> tuple[float, float] | None:

@@ -56,7 +56,7 @@ def windows(case: Case, samples: set[str], kinds: Sequence[str], means: Means) -
     people: list[str] = []
     with Progress("windows", len(samples)) as progress:
         for scene in case.scenes(samples):
-            pictures = studio.pictures(scene, case.source, case.paths.release / "data", means)
+            pictures = studio.pictures(scene, case.root, case.paths.release / "data", means)
             height, width = pictures["original"].shape[:2]
             real = np.array([place(face.region) for face in scene.faces], dtype=np.float64).reshape(-1, 4)
             for x, y, side in drawn(scene, real, width, height):

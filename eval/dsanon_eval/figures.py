@@ -1,0 +1,124 @@
+"""The figures of a release, out of what was seen of its faces: every attack on them, and their use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from dsanon_eval.attacks import landmarks as landmark_attack
+from dsanon_eval.attacks import outside, parrot, reidentification, subgroups, worst
+from dsanon_eval.attacks import verification as lfw_release
+from dsanon_eval.attacks.linkage import linkage
+from dsanon_eval.measurement import Curve, Measurement
+from dsanon_eval.networks import inception, recognisers
+from dsanon_eval.seeing.case import Case
+from dsanon_eval.seeing.gathered import Gathered, Picture
+from dsanon_eval.seeing.observation import FEATURES
+from dsanon_eval.utility import detection, frechet
+
+LENGTHS = {FEATURES: frechet.Features.length, inception.NAME: inception.InceptionFeatures.length}
+
+
+def measure(
+    case: Case, gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]]
+) -> tuple[list[Measurement], list[Curve], list[str]]:
+    """All attacks on what was seen: figures, curves, and notes on what could not be measured."""
+    if not gathered.faces:
+        return [], [], ["no face was treated in this release: there is nothing to attack"]
+    figures: list[Measurement] = []
+    curves: list[Curve] = []
+    notes: list[str] = []
+    if not case.mapped:
+        for detector, found in gathered.pictures["release"].found.items():
+            figures += detection.seen(detector, found, gathered.people)
+        return figures, curves, notes
+    if not any(face.labelled for face in gathered.faces):
+        notes.append("the source does not say who is who: every face counts as a person of its own")
+    original = gathered.pictures["original"]
+    groups = subgroups.traits(gathered, attributes)
+    for control, picture in gathered.pictures.items():
+        figures += _detected(gathered, original, control, picture)
+    for detector, again in gathered.pictures["release"].found.items():
+        figures += subgroups.detected(original.found[detector], again, gathered.people, groups, detector)
+    for name in original.embeddings:
+        model = recognisers.label(name)
+        parts: Iterable[tuple[list[Measurement], list[Curve]]] = (
+            _recognised(gathered, name, model, groups),
+            lfw_release.verification(case, gathered, name, model),
+        )
+        for some, lines in parts:
+            figures += some
+            curves += lines
+        figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
+        figures += parrot.parrot(gathered, gathered.vectors(name), model)
+    if original.face_features.shape[1]:
+        figures += parrot.parrot(gathered, gathered.vectors(FEATURES), FEATURES)
+    figures += outside.outside(gathered)
+    shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
+    figures += landmark_attack.measure(shapes, gathered.people)
+    notes += lfw_release.strangers(gathered)
+    for control, picture in gathered.pictures.items():
+        for where, network, real, made, people in (
+            ("face", FEATURES, original.face_features, picture.face_features, gathered.people),
+            ("image", FEATURES, original.image_features, picture.image_features, gathered.leaders),
+            ("face", inception.NAME, original.face_fid, picture.face_fid, gathered.people),
+            ("image", inception.NAME, original.image_fid, picture.image_fid, gathered.leaders),
+        ):
+            figures += _apart(where, control, real, made, people, network)
+    if any(figure.n < LENGTHS.get(figure.model, 0) for figure in figures):
+        notes.append(
+            "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
+            "only to be compared with the controls of this run"
+        )
+    return figures, curves, notes
+
+
+def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
+    """Faces found again: of those that the method treated, of those that it could only cover, and of all."""
+    if control == "original":
+        return []
+    treated = np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+    parts = {"detection_rate": treated}
+    if not treated.all():
+        parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}
+    out = []
+    for detector, again in picture.found.items():
+        before = original.found[detector] & picture.looked
+        for name, chosen in parts.items():
+            out += detection.measure(detector, control, before & chosen, again, gathered.people, name)
+    return out
+
+
+def _recognised(
+    gathered: Gathered, name: str, model: str, groups: subgroups.Traits
+) -> tuple[list[Measurement], list[Curve]]:
+    """Recall@1 with the probe's own photo left out and left in, of every picture, in the gallery of originals.
+
+    Without it also of the people worst off, and for the auditors of original and release by subgroup.
+    """
+    gallery = gathered.pictures["original"].embeddings[name]
+    people, figures, curves = gathered.people, [], []
+    for figure, own in (("recall_at_1", False), ("self_recall_at_1", True)):
+        for control, picture in gathered.pictures.items():
+            found = reidentification.ranks(picture.embeddings[name], gallery, people, own, asked=picture.looked)
+            figures += reidentification.measure(found, figure, model, control)
+            if control == "original":
+                figures += reidentification.chance(found, figure, model)
+            if not own and len(found.rank):
+                curves.append(reidentification.cmc(found, model, control))
+                figures += worst.worst(found, model, control)
+                figures += worst.luck(found, model) if control == "original" else []
+                curves.append(worst.people(found, model, control))
+                if name != recognisers.GUIDED and control in ("original", "release"):
+                    figures += subgroups.recall(found, groups, model, control)
+    return figures, curves
+
+
+def _apart(
+    where: str, control: str, real: np.ndarray, made: np.ndarray, people: Sequence[str], network: str
+) -> list[Measurement]:
+    rows = np.flatnonzero(np.isfinite(real).all(axis=1) & np.isfinite(made).all(axis=1))
+    if not real.shape[1] or not made.shape[1] or len(rows) < 8:
+        return []
+    return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows], network)

@@ -1,0 +1,123 @@
+"""What a suite looks at: which faces of a release, in which pictures, with which instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsanon.models import store
+from dsanon_eval.attacks import disjoint, outside, parrot
+from dsanon_eval.networks import inception
+from dsanon_eval.seeing.cache import Cache
+from dsanon_eval.seeing.case import Case, Scene, pick
+from dsanon_eval.seeing.faces import CONTROLS
+from dsanon_eval.seeing.gathered import Gathered, gather
+from dsanon_eval.seeing.observation import FEATURES, Suite, usable
+from dsanon_eval.seeing.pictures import REPAINTED, Means
+from dsanon_eval.seeing.watch import Look, observe
+
+UNMAPPED = (
+    "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
+    "original is known: re-identification, verification, landmarks, controls and distances were not measured"
+)
+FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a suite does. faces: about so many at most, of people drawn by name, ``each`` photos of one at most
+
+    controls: pictures made beside original and release, of ``controlled`` faces at most
+    slow: detectors that look at originals and releases of these only, as does who looks at what lies outside a face
+    frames: of a sequence in which people are looked for and tracked
+    repaints: how often an attacker paints each photo that he knows · restored, pairs: faces that reversal is measured
+    on and learnt from, 0 for none · seeds: trainings of every detector
+    """
+
+    faces: int
+    each: int
+    controls: tuple[str, ...]
+    controlled: int
+    slow: tuple[str, ...]
+    frames: int
+    repaints: int
+    restored: int = 0
+    pairs: int = 0
+    seeds: int = 0
+
+
+SUITES = {
+    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 200, (), 100, 1),
+    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod", "ssh"), 1000, 2, 400, 1000, 3),
+}
+
+
+def everything(case: Case) -> tuple[Suite, list[str]]:
+    """All instruments whose weights are here, and a line for each that is not."""
+    fast, notes = usable(FAST_DETECTORS)
+    _, people, labelled = case.people()
+    named = {person for person, known in zip(people, labelled, strict=True) if known}
+    generator = generator_of(case)
+    attackers, without = disjoint.attackers(named, [generator] if generator else [])
+    features, without_features = usable((FEATURES,))
+    suite = Suite(tuple(fast), tuple(attackers), features=bool(features), landmarks=True)
+    return suite, notes + without + without_features + usable((inception.NAME,))[1]
+
+
+def look(case: Case, plan: Plan, means: Means, workers: int) -> tuple[Gathered, list[str]]:
+    """See the chosen scenes with every instrument whose weights are here; and notes on what is missing."""
+    if not case.mapped:
+        fast, notes = usable(FAST_DETECTORS)
+        bare = Suite(tuple(fast))
+        chosen = pick(case, plan.faces, plan.each)
+        return _seen(case, chosen, lambda _: (("release", bare),), workers), [*notes, UNMAPPED]
+    suite, notes = everything(case)
+    slow, without_slow = usable(plan.slow)
+    notes += without_slow
+    if kept := case.about.get("counts", {}).get("regions", {}).get("face", {}).get("kept"):
+        notes.append(f"{kept} faces were kept with their owners' consent and are not measured")
+    chosen = pick(case, plan.faces, plan.each)
+    controlled = chosen if plan.controlled >= plan.faces else chosen & pick(case, plan.controlled, plan.each)
+    if len(chosen) < len(set(case.rows["sample"].to_pylist())):
+        notes.append(f"measured on a sample of people: {len(chosen)} samples, drawn by their names")
+    if len(controlled) < len(chosen):
+        notes.append(f"controls, and what lies outside of the faces, were looked at in {len(controlled)} of them")
+
+    learnt = parrot.learnt_from(case, chosen) if means.generator else set()
+    around = Suite(recognisers=suite.recognisers, features=suite.features, wide=outside.WIDE, image=False)
+    painted = Suite(recognisers=suite.recognisers, features=suite.features, image=False)
+
+    def looks(scene: Scene) -> tuple[Look, ...]:
+        pictures: list[Look] = [("original", suite), ("release", suite)]
+        if scene.sample in learnt:
+            pictures += [(f"{REPAINTED} {turn}", painted) for turn in range(plan.repaints)]
+        if scene.sample in controlled:
+            pictures += [(kind, around) for kind in outside.KINDS]
+            pictures += [(name, suite) for name in plan.controls]
+            pictures += [(name, Suite(tuple(slow))) for name in ("original", "release") if slow]
+        return tuple(pictures)
+
+    return _seen(case, chosen, looks, workers, means), notes
+
+
+def _seen(
+    case: Case,
+    chosen: set[str],
+    looks: Callable[[Scene], tuple[Look, ...]],
+    workers: int,
+    means: Means | None = None,
+) -> Gathered:
+    scenes = ((scene, looks(scene)) for scene in case.scenes(chosen))
+    with Cache(case.paths.audit if case.mapped else None) as cache:
+        data = case.paths.release / "data"
+        return gather(observe(scenes, len(chosen), case.root, data, workers, cache, means))
+
+
+def generator_of(case: Case) -> Path | None:
+    """The file of the generator that painted the release, where it is here."""
+    weights: dict[str, str] = case.about.get("weights", {})
+    for model in store.describe():
+        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
+            return store.path(model["name"])
+    return None
