@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import json
-import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -214,22 +213,3 @@ def test_a_reviewers_decision_is_about_one_region(setup: Setup, monkeypatch: pyt
 def test_who_has_no_fake_identity_is_withheld(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     said = decided(setup, monkeypatch, "ciagan", (0, "mask"))
     assert said == ["masked by a reviewer", *["nobody knows whom a person in it became"] * 5]
-
-
-def test_memory_does_not_grow_with_the_frames_of_a_sequence(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    points = tuple(float(value) for value in range(136))
-    faces = tuple(Region("face", (5.0, 5.0, 15.0, 15.0), landmarks=points, reason="turned") for _ in range(20))
-    monkeypatch.setattr(worker, "_open_finder", lambda config: lambda sample, pixels: faces)
-    monkeypatch.setattr(worker, "_PIXELS_AT_ONCE", 20 * 30 * 8)
-    made, shard = only_shard(setup)
-    peaks = []
-    for frames in (80, 320):
-        samples = tuple(replace(shard.samples[0], id=f"0.png#{n:06d}") for n in range(frames))
-        long = Shard(frames, samples)
-        tracemalloc.start()
-        made.find(long)
-        assert made.render(long, {})["faces"] == 20 * frames
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert read_rows(long.manifest(setup.staging)).num_rows == 20 * frames
-    assert peaks[1] < 1.1 * peaks[0]

@@ -278,7 +278,7 @@ def main() -> None:
             result["growth"] = growth(options.data, work, options.largest)
         if "video" in options.sections:
             photos = photos_of(options.data, 50)
-            result["video"] = {"crowds": crowds(photos, work), "lengths": lengths(photos, work, (100, 400))}
+            result["video"] = {"crowds": crowds(photos, work), "lengths": lengths(photos, work, (200, 800))}
     options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(tables(result))
 

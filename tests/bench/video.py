@@ -103,7 +103,10 @@ def crowds(photos: Sequence[Path], work: Path, counts: Sequence[int] = CROWDS) -
 
 
 def lengths(photos: Sequence[Path], work: Path, counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Peak memory for so many frames of 640 × 360 with three faces, and how it went on over time."""
+    """Peak memory for so many frames of 640 × 360 with three faces, and how it went on over time.
+
+    A batch is rendered together when it has 24 million pixels, 104 of these frames: fewer take less.
+    """
     size = (640, 360)
     rows = []
     for frames in counts:
