@@ -25,10 +25,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# TESTERS processes, a file of tests each at a time; one thread in each, as two of them share two cores
-TESTERS ?= 2
+# TESTERS=2: two processes, a file of tests each at a time, with a thread each
+TESTERS ?= 0
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) --dist loadfile
+	$(if $(filter-out 0,$(TESTERS)),OMP_NUM_THREADS=1 )$(BIN)/pytest -n $(TESTERS) --dist loadfile
 
 # speed, stage by stage and against others; needs LFW, and a machine that does nothing else
 DATA ?= ../shared/data

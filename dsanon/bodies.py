@@ -16,7 +16,7 @@ FULL = 2.0
 HIDDEN = 3.0
 FEATHER = 3.0
 LEAST = 2.0  # pixels of the photo by which a silhouette is dilated at least: annotators cut hair and shoe soles off
-_ROOM = 1.25  # the crop's side, of the silhouette's
+ROOM = 1.25  # the crop's side, of the silhouette's
 
 
 def body_transform(silhouette: Mask) -> Transform:
@@ -25,7 +25,7 @@ def body_transform(silhouette: Mask) -> Transform:
     if not rows.size:
         raise ValueError("an empty silhouette has no crop")
     height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    scale = float(min(SIZE[0] / height, SIZE[1] / width) / _ROOM)
+    scale = float(min(SIZE[0] / height, SIZE[1] / width) / ROOM)
     centre = np.array([columns[0] + columns[-1], rows[0] + rows[-1]]) / 2
     middle = (np.array(SIZE[::-1]) - 1) / 2
     return np.hstack([scale * np.eye(2), (middle - scale * centre)[:, None]])

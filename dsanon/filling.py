@@ -49,11 +49,11 @@ def whole(view: View, seen: Mapping[int, Region], known: Collection[int] = ()) -
     into them, for they are covered in another way (:mod:`dsanon.missed`).
     """
     out = _steady_boxes(view, seen)
-    for run in _runs(view, sorted(i for i in seen if seen[i].landmarks)):
+    for run in runs(view, sorted(i for i in seen if seen[i].landmarks)):
         curve = smooth(view.times[run], [(_points(seen[i]), seen[i].box) for i in run])
         out |= _painted(view, run, curve, seen)
     out |= _between(view, out)
-    for run in _runs(view, sorted(out)):
+    for run in runs(view, sorted(out)):
         sure = _is_sure([seen[i] for i in run if i in seen])
         for last in (False, True):
             out |= dict(_extended(view, run, out, last, SURE if sure else UNSURE, {*out, *known}))
@@ -85,7 +85,7 @@ def _holds(face: Face, region: Region) -> bool:
 def _steady_boxes(view: View, seen: Mapping[int, Region]) -> dict[int, Region]:
     """The sightings, the boxes of those without landmarks steadied; none leaves its own face."""
     out = dict(seen)
-    for run in _runs(view, sorted(i for i in seen if not seen[i].landmarks)):
+    for run in runs(view, sorted(i for i in seen if not seen[i].landmarks)):
         raw = np.array([seen[i].box for i in run])
         middle, sides = (raw[:, :2] + raw[:, 2:]) / 2, np.log(raw[:, 2:] - raw[:, :2])
         steady = spline(view.times[run] * RATE, np.hstack([middle, sides]), POSE)
@@ -98,7 +98,7 @@ def _steady_boxes(view: View, seen: Mapping[int, Region]) -> dict[int, Region]:
 def _between(view: View, known: Mapping[int, Region]) -> dict[int, Region]:
     """The frames between others of which one at least has no landmarks: its box, on its way to the other's."""
     out = {}
-    for run in _runs(view, sorted(known)):
+    for run in runs(view, sorted(known)):
         for before, after in pairwise(run):
             for i in range(before + 1, after):
                 share = (view.times[i] - view.times[before]) / (view.times[after] - view.times[before])
@@ -139,15 +139,15 @@ def _speed(view: View, run: Sequence[int], known: Mapping[int, Region], last: bo
     return np.asarray((final - first) / (view.times[near[-1]] - view.times[near[0]]))
 
 
-def _runs(view: View, frames: Sequence[int]) -> list[list[int]]:
-    """Frames of one scene without a longer gap than ``GAP``."""
-    runs: list[list[int]] = []
+def runs(view: View, frames: Sequence[int]) -> list[list[int]]:
+    """``frames``, ascending, in runs: of one scene each, without a longer gap than ``GAP``."""
+    out: list[list[int]] = []
     for i in frames:
-        if runs and view.scenes[runs[-1][-1]] == view.scenes[i] and view.times[i] - view.times[runs[-1][-1]] <= GAP:
-            runs[-1].append(i)
+        if out and view.scenes[out[-1][-1]] == view.scenes[i] and view.times[i] - view.times[out[-1][-1]] <= GAP:
+            out[-1].append(i)
         else:
-            runs.append([i])
-    return runs
+            out.append([i])
+    return out
 
 
 def _is_sure(sightings: Sequence[Region]) -> bool:

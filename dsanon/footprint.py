@@ -68,9 +68,16 @@ def footprint(region: Region, width: int, height: int, soft: bool, shape: Transf
         return _painted_body(region, width, height)
     side = max(region.box[2] - region.box[0], region.box[3] - region.box[1])
     unit = max(side / (_FACE_IN_CROP if region.kind == "face" else 1.0) / CROP, 1e-3)
-    if region.silhouette is None:
-        return _box(region.box, width, height, unit)
-    return _silhouette(region, width, height, unit)
+    if region.silhouette is not None:
+        return _silhouette(region, width, height, unit)
+    area = _box(region.box, width, height, unit)
+    return Footprint(area.x0, area.y0, oval(*area.weight.shape).astype(np.float32), unit) if region.oval else area
+
+
+def oval(height: int, width: int) -> Mask:
+    """(height, width) the pixels that the ellipse in this box touches with their middle; never none."""
+    y, x = ((np.arange(n) + 0.5) / n * 2 - 1 for n in (height, width))
+    return np.asarray(y[:, None] ** 2 + x**2 <= 1)
 
 
 def _window(box: Box, width: int, height: int) -> tuple[int, int, int, int]:

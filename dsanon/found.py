@@ -25,10 +25,10 @@ _REGION = pa.struct(
         ("score", pa.float64()),
         ("reason", pa.string()),
         ("silhouette", pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.binary())])),
-        ("oval", pa.bool_()),
         ("look", pa.binary()),
         ("track", pa.string()),
         ("note", pa.string()),
+        ("oval", pa.bool_()),
     ]
 )
 FOUND = pa.schema(

@@ -39,7 +39,7 @@ from dsanon.seals import discard_damaged, require
 from dsanon.shards import Shard, make_shards
 from dsanon.sources import Source, open_source, refuse_objects
 from dsanon.storage import Bucket
-from dsanon.worker import Generators, Setup, Who, subject_key
+from dsanon.worker import Generators, Setup, Who, refuse_altered, subject_key
 
 GENERATOR = "ciagan-face"
 GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → what it paints faces with
@@ -280,7 +280,8 @@ def _plan(
     or masked in it has none, and needs none
     """
     planned: list[dict[Who, Control]] = [{} for _ in shards]
-    for kind, (weights, _) in generators.items():
+    for kind, (weights, sha256) in generators.items():
+        refuse_altered(weights, sha256)
         for controls, more in zip(
             planned, _assigned(config, names, shards, staging, kind, weights, known), strict=True
         ):

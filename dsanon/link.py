@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dsanon import boxes
+from dsanon.body_tracks import steadied
 from dsanon.filling import SURE, View, whole
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
@@ -41,15 +42,15 @@ class _Frame:
     own: dict[int, Region] = field(default_factory=dict)
 
 
-def link(samples: Sequence[Sample], path: Path, wanted: str, kept: Set[str]) -> Iterator[Found]:
-    """The rows of the second pass, from those of the first at ``path``, which are read twice.
+def link(samples: Sequence[Sample], paths: Sequence[Path], wanted: str, kept: Set[str]) -> Iterator[Found]:
+    """The rows of the second pass, from those of the first at ``paths``, which are read twice.
 
     wanted: ``face``, ``body`` or ``both`` · kept: labels of people who are left as they are.
     """
     times = _times(samples)
-    scene = scenes(read_thumbnails(path))
-    tracks = associate(read_found(path), times, scene, kept)
-    frames = _frames(samples, read_found(path), times, scene, tracks)
+    scene = scenes(read_thumbnails(*paths))
+    tracks = associate(read_found(*paths), times, scene, kept)
+    frames = _frames(samples, read_found(*paths), times, scene, tracks)
     margin = _margin(times)
     window = deque(islice(frames, WINDOW + margin))
     decided = 0  # of the window's frames, the first ones
@@ -119,8 +120,21 @@ def _decided(frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wa
             if i in faces.keys() - seen.keys():
                 better = tracked[i].pop(number)  # in the head's stead, whatever else is there
             rest[i] = [other for other in rest[i] if other is not head] + [better]
+    _steady_bodies(view, rest)
     for i in range(start, stop):
         yield _row(frames[i].found, rest[i], tracked[i], wanted)
+
+
+def _steady_bodies(view: View, rest: Sequence[list[Region]]) -> None:
+    """Give the bodies in ``rest`` steady crops, each person's along the frames."""
+    bodies: dict[str, dict[int, Region]] = {}
+    for i, regions in enumerate(rest):
+        for region in regions:
+            if region.kind == "body" and region.label is not None:
+                bodies.setdefault(region.label, {})[i] = region
+    for person in bodies.values():
+        for i, body in steadied(view, person).items():
+            rest[i][:] = [body if region is person[i] else region for region in rest[i]]
 
 
 def _sightings(frames: Sequence[_Frame]) -> dict[int, dict[int, Region]]:

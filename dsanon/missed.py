@@ -45,7 +45,7 @@ def covers(
             cover = _cover(view, [(heads[j], j) for j in near], bodies[i], i)
             large = boxes.intersection([cover], [region.box])[0, 0]
             if large >= _WITHIN * boxes.area([cover])[0] and boxes.area([cover])[0] < boxes.area([region.box])[0]:
-                out[i] = replace(region, box=cover, silhouette=None, note=NOTE)
+                out[i] = replace(region, box=cover, silhouette=None, oval=False, note=NOTE)
     return out
 
 
@@ -61,7 +61,7 @@ def anywhere(
     out = {}
     for i in missed.keys() & bodies.keys() - set(whole):
         if any(abs(view.times[i] - view.times[j]) <= NEAR and view.scenes[i] == view.scenes[j] for j in whole):
-            out[i] = replace(missed[i], box=bodies[i], silhouette=silhouettes.get(i))
+            out[i] = replace(missed[i], box=bodies[i], silhouette=silhouettes.get(i), oval=False)
     return out
 
 

@@ -97,6 +97,10 @@ def write_map_rows(path: Path, rows: pa.Table | Sequence[MapRow]) -> None:
     _write(path, IDENTITY_MAP, [rows if isinstance(rows, pa.Table) else _table(IDENTITY_MAP, rows)])
 
 
+class _Elsewhere(Exception):
+    """What failed while rows were staged (its argument) is not their file."""
+
+
 @contextmanager
 def staged_map_rows(path: Path) -> Iterator[Callable[[Sequence[MapRow]], None]]:
     """As :func:`write_map_rows`, for rows that come piece by piece: what takes them. Memory holds ``_PIECE`` rows."""
@@ -111,9 +115,15 @@ def staged_map_rows(path: Path) -> Iterator[Callable[[Sequence[MapRow]], None]]:
         writer.write_table(pa.concat_tables([IDENTITY_MAP.empty_table(), *waiting]).combine_chunks())
         waiting.clear()
 
-    with aside(path, PRIVATE) as file, pq.ParquetWriter(file, IDENTITY_MAP, compression="zstd") as writer:
-        yield keep
-        flush()
+    try:
+        with aside(path, PRIVATE) as file, pq.ParquetWriter(file, IDENTITY_MAP, compression="zstd") as writer:
+            try:
+                yield keep
+            except OSError as error:  # aside() would say that this file cannot be written
+                raise _Elsewhere(error) from error
+            flush()
+    except _Elsewhere as broken:
+        raise broken.args[0] from None
 
 
 def read_map_rows(paths: Iterable[Path], scratch: Path) -> Iterator[pa.Table]:

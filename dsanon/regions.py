@@ -12,7 +12,7 @@ from dsanon import boxes
 from dsanon.align import face_transform
 from dsanon.detectors import Detection, Detector
 from dsanon.detectors.union import FaceCandidate, unite
-from dsanon.heads import certain, extent, head_box, match
+from dsanon.heads import certain, extent, head_box, is_oval, match
 from dsanon.sample import Box, Person, Pixels, Region, Sample
 from dsanon.shapes import Predictor, fit
 
@@ -130,14 +130,14 @@ def _owned(face: Region, person: Person) -> Region:
 
 
 def _head_region(person: Person, width: int, height: int) -> Region:
-    """Where the head may be; where that is a guess, what of the silhouette lies there."""
+    """Where the head may be; where that is a guess, what of the silhouette lies there, or the middle of the box."""
     box, body = head_box(person), extent(person)
     if body is not None and (box is None or not _visible(box, width, height)) and _visible(body, width, height):
         # the guess lies beyond the border although part of the person is visible: the top of that part
         box = head_box(Person(body=as_box(boxes.clip([body], width, height)[0])))
     box = box or (0.0, 0.0, float(width), float(height))
-    silhouette = person.silhouette if person.head is None else None
-    return Region("face", box, person.subject, (), (), "annotation", 1.0, NO_FACE, silhouette)
+    silhouette, oval = person.silhouette if person.head is None else None, is_oval(person, width, height)
+    return Region("face", box, person.subject, (), (), "annotation", 1.0, NO_FACE, silhouette, oval=oval)
 
 
 def _body_region(person: Person, width: int, height: int) -> Region:

@@ -123,6 +123,7 @@ class Region:
     look: appearance of a detected face in a sequence (:func:`dsanon.appearance.look`), so that it is told from others
     track: of somebody unlabelled in a sequence: a name for all of their regions in it
     note: what the manifest says of a region that was filled in from other frames
+    oval: the ellipse in the box is covered, not its corners: a head whose place is guessed from somebody who stands
     """
 
     kind: Kind
@@ -137,6 +138,7 @@ class Region:
     look: bytes = b""
     track: str = ""
     note: str = ""
+    oval: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class Worker:
             if kind not in self._painters:
                 from dsanon.methods.ciagan import Painter
 
-                _refuse_altered(weights, sha256)
+                refuse_altered(weights, sha256)
                 self._painters[kind] = Painter(weights, self.setup.config.device, self.setup.config.batch)
         staging, self._recent = self.setup.staging, {}
         require(shard.regions(staging))
@@ -240,7 +240,8 @@ def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]], l
         yield batch
 
 
-def _refuse_altered(weights: Path, sha256: str) -> None:
+def refuse_altered(weights: Path, sha256: str) -> None:
+    """Raises WeightsError where weights are no longer those that the run began with."""
     from dsanon.models import store
 
     if store.sha256(weights) != sha256:

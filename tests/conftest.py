@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from loaded import load_once
+from ray_head import ray_head
 
 from dsanon.layout import ReleasePaths
 
@@ -44,27 +45,21 @@ def paths(tmp_path: Path) -> ReleasePaths:
 
 
 @pytest.fixture(scope="session")
-def ray_address() -> Iterator[str]:
-    """Where a Ray cluster of two logical CPUs is, in processes of its own: it is dear to start, so tests share it."""
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield str(made.address)
-    made.remove_node(made.head_node, allow_graceful=False)
-    made.shutdown()
+def head() -> Iterator[Any]:
+    """The Ray cluster of all tests of this process, which is not connected to it."""
+    with ray_head() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def cluster(request: pytest.FixtureRequest, ray_address: str) -> Iterator[Any]:
+def cluster(request: pytest.FixtureRequest, head: Any) -> Iterator[Any]:
     """Ray, connected to that cluster: jobs in this process use it. Its processes cannot import the test's module."""
     import ray
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(
-        sys.modules[request.module.__name__]
-    )  # Ray's processes cannot import the tests
+    cloudpickle.register_pickle_by_value(sys.modules[request.module.__name__])
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address=head.address, log_to_driver=False, logging_level=logging.ERROR)
     yield ray
     ray.shutdown()
     signal.signal(signal.SIGTERM, before)

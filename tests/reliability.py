@@ -27,7 +27,7 @@ def tables(folder: Path) -> dict[str, str]:
         ]
         for kind, fault in KINDS.items()
     ]
-    fed = [[name, fuzz.done(name), round(fuzz.seconds(name) / 60, 1), fuzz.wrong(name)] for name in PARSERS]
+    fed = [[name, fuzz.done(name), round(fuzz.seconds(name) / 60, 2), fuzz.wrong(name)] for name in PARSERS]
     return {
         "faults": table(head, played) + "\n\n" + _tried(faults),
         "fuzz": table(["parser", "files", "minutes", "found"], fed) + "\n\n" + _tried(fuzz),

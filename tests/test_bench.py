@@ -38,7 +38,13 @@ def test_tables_show_the_median_and_what_was_wanted() -> None:
     ratio = {"of": "a", "to": "b", "ratio": [1.0, 1.5, 2.0], "wanted": 1.1}
     peers = {"photos": 9, "per_second": {"a": [3.0, 4.0, 5.0]}, "ratios": [ratio]}
     growth = {"photos": [{"photos": 1000, "ms": 12.34}], "photos in one worker": [{"photos": 2000, "mib": 640.04}]}
-    text = tables({"machine": "m", "date": "d", "repeats": 3, "peers": peers, "growth": growth})
+    video = {
+        "crowds": [{"faces": 20, "fps": 1.234, "peak_mb": 900.4}],
+        "lengths": [{"frames": 5000, "fps": 9.87, "peak_mb": 612.3}],
+    }
+    text = tables({"machine": "m", "date": "d", "repeats": 3, "peers": peers, "growth": growth, "video": video})
+    assert "| 20 | 1.23 | 900 |" in text
+    assert "| 5,000 | 9.9 | 612 |" in text
     assert "| a | 3.00 **4.00** 5.00 |" in text
     assert "| a | b | 1.00 **1.50** 2.00 | 1.1 |" in text
     assert "| 1,000 | 12.3 |" in text

@@ -25,6 +25,7 @@ FULL = Found(
             bytes(range(128)),
             "a#000000#0",
             "filled in",
+            True,
         ),
         Region("body", (0.0, 0.0, 9.0, 9.0), reason="turned"),
     ),

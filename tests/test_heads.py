@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsanon.heads import NEVER, expected, extent, head_box, match, misfit, top_share
+from dsanon.heads import NEVER, expected, extent, head_box, is_oval, match, misfit, top_share
 from dsanon.sample import Box, Mask, Person, Region
 from dsanon.shapes import FEEBLE, TURNED
 from dsanon.sources.silhouettes import from_mask
@@ -52,6 +52,24 @@ def test_a_known_head_comes_first_then_the_silhouette_then_the_body() -> None:
     assert (x0, x1) == pytest.approx((100 - 9.96, 130 + 9.96))
     assert head_box(Person(body=body)) == pytest.approx((90.0, 15.2, 180.0, 82.4))
     assert head_box(Person("known by name only")) is None
+
+
+@pytest.mark.parametrize(
+    ("person", "oval"),
+    [
+        (Person(body=(100, 20, 180, 260)), True),  # standing, three widths high
+        (Person(body=(100, 20, 210, 260)), False),  # 2.2 widths: bent, or sitting
+        (Person(body=(100, 20, 160, 260)), False),  # four widths: the head is as wide as the box
+        (Person(body=(0, 20, 80, 260)), False),  # cut off by the photo's edge
+        (Person(body=(320, 20, 400, 260)), False),
+        (Person(body=(100, 0, 180, 240)), False),
+        (Person(body=(100, 20, 180, 260), head=(120, 20, 150, 60)), False),
+        (Person(body=(100, 20, 180, 260), silhouette=from_mask(drawn((slice(20, 260), slice(100, 180))))), False),
+        (Person("known by name only"), False),
+    ],
+)
+def test_the_corners_of_a_guess_are_left_only_of_who_stands_wholly_in_the_photo(person: Person, oval: bool) -> None:
+    assert is_oval(person, 400, 300) is oval
 
 
 def test_a_tuft_at_the_top_does_not_pass_for_the_head() -> None:

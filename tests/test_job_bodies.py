@@ -14,6 +14,7 @@ import torch
 from dsanon_training.checkpoints import export
 from PIL import Image
 
+from dsanon import worker
 from dsanon.models import painters, store
 from dsanon.models.architectures import build
 from dsanon.models.generator import GeneratorConfig
@@ -189,3 +190,51 @@ def test_both_paints_the_body_and_then_the_face_with_identities_of_their_own(
     assert not (after[250:310, 180:300] == portrait[250:310, 180:300]).all(axis=-1).mean() > 0.02
     assert (after[150:250, 410:450] == 127).all()
     assert np.array_equal(after[:80, :100], portrait[:80, :100])
+
+
+def test_detectors_that_miss_every_third_frame_uncover_neither_bodies_nor_faces(
+    tmp_path: Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bystander whom no annotation knows walks through a sequence of annotated people."""
+    source, frames = tmp_path / "source", 9
+    lines = []
+    body = np.zeros(portrait.shape[:2], bool)
+    body[120:300, 20:90] = True
+    rle = from_mask(body)
+    assert rle is not None
+    for number in range(1, frames + 1):
+        for folder, array in (
+            ("images", np.roll(portrait, 4 * number, axis=1)),
+            ("instances", np.where(body, np.uint16(PEOPLE[0]), np.uint16(0))),
+        ):
+            (source / "train" / folder / "0001").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(source / "train" / folder / "0001" / f"{number:06d}.png")
+        lines.append(f"{number} {PEOPLE[0]} 2 {body.shape[0]} {body.shape[1]} {rle.counts.decode()}\n")
+    (source / "train" / "instances_txt").mkdir()
+    (source / "train" / "instances_txt" / "0001.txt").write_text("".join(lines))
+    open_finder, seen = worker._open_finder, []
+
+    def forgetful(config: Any) -> Any:
+        finder = open_finder(config)
+        (hog,) = finder.detectors
+
+        def detect(pixels: np.ndarray) -> Any:
+            seen.append(len(seen))
+            return [] if seen[-1] % 3 == 2 else hog(pixels)
+
+        finder.detectors = [detect]
+        return finder
+
+    monkeypatch.setattr(worker, "_open_finder", forgetful)
+    for regions in ("body", "both"):
+        seen.clear()
+        done = run(source, tmp_path / regions, "--regions", regions, "--method", "mask")
+        assert (done.code, len(seen)) == (0, frames)
+        for number, pixels in enumerate(images(tmp_path / regions / "data").values(), start=1):
+            assert (pixels[body] == 127).all()
+            face = np.roll(pixels, -4 * number, axis=1)[95:135, 185:265]
+            assert (face == 127).all(axis=-1).mean() > 0.9, (regions, number)
+        faces = [r for r in rows(tmp_path / regions) if r["kind"] == "face" and r["status"] == "anonymized"]
+        assert len(faces) == frames
+        assert len({row["subject"] for row in faces}) == 1
+        assert sum("filled" in row["reason"] or "extended" in row["reason"] for row in faces) == 3

@@ -47,7 +47,7 @@ def run(
         for i, (s, regions) in enumerate(zip(given, frames, strict=True))
     ]
     write_found(path, rows)
-    out = list(link(given, path, wanted, kept))
+    out = list(link(given, [path], wanted, kept))
     assert [row.sample for row in out] == [s.id for s in given]
     write_found(tmp_path / "linked.parquet", out)
     assert [row.sample for row in read_found(tmp_path / "linked.parquet")] == [s.id for s in given]

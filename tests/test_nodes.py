@@ -34,24 +34,13 @@ SHARDS = 6
 OPTIONS = ("--detectors", "hog", "--method", "pixelate")
 
 
-@pytest.fixture(scope="module")
-def head() -> Iterator[Any]:
-    """A head with two logical CPUs, in processes of its own."""
-    from ray import cloudpickle
-    from ray.cluster_utils import Cluster
-
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import the tests
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield made
-    made.remove_node(made.head_node, allow_graceful=False)
-    made.shutdown()
-
-
 @pytest.fixture
 def cluster(head: Any) -> Iterator[Any]:
     """The head alone; this process is not connected to it. Nodes that the test adds go with it."""
     import ray
+    from ray import cloudpickle
 
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import the tests
     before = signal.getsignal(signal.SIGTERM)
     yield head
     ray.shutdown()

@@ -65,6 +65,11 @@ def test_what_is_too_small_or_too_low_to_be_the_face_does_not_stand_for_the_head
     assert next(r for r in out if r.label is None).box == speck
 
 
+def test_of_somebody_who_stands_the_middle_of_the_guess_is_covered() -> None:
+    standing, sitting = (assemble(sample(Person("x", (50, 60, 120, y))), [], W, H, "face")[0] for y in (270, 150))
+    assert (standing.oval, sitting.oval) == (True, False)
+
+
 def test_a_face_that_is_masked_anyway_covers_the_whole_head() -> None:
     dubious = replace(face(160, 110, 70), reason="landmarks implausible")
     (out,) = assemble(sample(Person("x", head=(100, 50, 220, 170))), [dubious], W, H, "face")

@@ -58,6 +58,21 @@ def noise(seed: int, h: int = 300, w: int = 400) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (h, w, 3), np.uint8)
 
 
+def test_a_head_that_is_guessed_is_covered_without_the_corners_of_its_box() -> None:
+    photo = noise(4)
+    guess = Region("face", (100.0, 50, 180, 130), detector="annotation", reason="no face", oval=True)
+    (out,) = render([photo], [[Treatment(guess, "mask")]], STRENGTH, None)
+    hidden = (out == 127).all(axis=-1)
+    assert hidden[50:130, 100:180].mean() == pytest.approx(np.pi / 4, abs=0.005)
+    assert hidden[62:118, 112:168].all()  # a square in the ellipse, 0.7 of its axes
+    for row, column in ((51, 101), (51, 178), (128, 101), (128, 178)):
+        assert np.array_equal(out[row, column], photo[row, column])
+    hidden[50:130, 100:180] = False
+    assert not hidden.any()
+    speck = replace(guess, box=(100.2, 50.1, 100.9, 50.8))
+    assert footprint(speck, 400, 300, soft=False).hard.any()
+
+
 @pytest.mark.parametrize("action", ["ciagan", "mask"])
 def test_no_source_pixel_of_a_region_survives_or_is_shown(action: Action) -> None:
     faces = [region(150, 150, 110), region(235, 160, 90)]  # overlapping neighbours

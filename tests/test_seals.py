@@ -21,6 +21,7 @@ from dsanon.durable import read_object
 from dsanon.errors import ReleaseError
 from dsanon.layout import ReleasePaths
 from dsanon.lock import share, wait_for
+from dsanon.models import store
 from dsanon.release import open_release
 from dsanon.seals import require, seal, sound
 from runs import anonymize, digest
@@ -95,13 +96,29 @@ def test_damage_during_the_run_ends_it_in_a_line(
     assert digest(tmp_path / "release") == expected
 
 
-def test_weights_that_are_altered_during_the_run_are_not_used(tmp_path: Path) -> None:
-    from dsanon.errors import WeightsError
-    from dsanon.worker import _refuse_altered
+@pytest.mark.parametrize("stage", ["find", "plan"])
+def test_weights_that_are_altered_during_the_run_are_not_used(
+    stage: str,
+    made: tuple[Path, Path, dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before fake identities are planned by what they say of themselves, and behind that."""
+    monkeypatch.setenv("DSANON_MODELS", str(tmp_path / "models"))
+    weights = store.add("ciagan-face", store.SHIPPED / "ciagan-face.safetensors")
+    plan: Callable[..., Any] = job._plan
 
-    (tmp_path / "a.safetensors").write_bytes(b"weights")
-    with pytest.raises(WeightsError, match="altered during the run"):
-        _refuse_altered(tmp_path / "a.safetensors", "ab" * 32)
+    def altered(*arguments: Any) -> Any:
+        planned = None if stage == "find" else plan(*arguments)
+        with weights.open("r+b") as file:
+            file.write(b"\xff")
+        return plan(*arguments) if planned is None else planned
+
+    monkeypatch.setattr(job, "_plan", altered)
+    done = anonymize(made[0], tmp_path / "release", "--detectors", "hog", "--method", "ciagan")
+    assert done.code == 2
+    assert done.error.endswith("was altered during the run: restore it, then go on with --resume")
+    assert not (tmp_path / "release").exists()
 
 
 def test_the_workers_of_a_killed_driver_are_waited_for(tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ class Compiled:
         openvino = _openvino()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer's: that shapes become constants, as they shall
-            traced = torch.jit.freeze(torch.jit.trace(network.eval(), tuple(example), check_trace=False))
+            traced = torch.jit.trace(network.eval(), tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
             shapes = [(list(tensor.shape), openvino.Type.f32) for tensor in example]
-            model = openvino.convert_model(traced, input=shapes)
+            model = openvino.convert_model(torch.jit.freeze(traced), input=shapes)
         self._request = openvino.Core().compile_model(model, "CPU", _OPTIONS).create_infer_request()
 
     def __call__(self, *inputs: Tensor) -> Array:

@@ -117,7 +117,8 @@ class Film(nn.Module):
         if self.affine is not None and code is not None:
             both = both + self.affine(code)
         scale, shift = both.chunk(2, dim=1)
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # compilers fuse the plain form by themselves
+        plain = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if plain:  # compilers fuse it by themselves
             return (1 + scale)[:, :, None, None] * F.instance_norm(x) + shift[:, :, None, None]
         return torch.as_tensor(_ScaledInstanceNorm.apply(x, 1 + scale, shift))  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,5 @@
-"""Speed: ``python tests/bench/speed.py --data DATA --out FILE.json``: stages, others on the same photos, growth.
+"""Speed: ``python tests/bench/speed.py --data DATA --out FILE.json``: stages, others on the same photos, growth,
+video.
 
 Everything is measured in one run, so that ratios hold although machines differ. Rates leave start-up out: a run of
 few photos is subtracted from one of many. Prints the tables of docs/performance.md.
@@ -26,6 +27,7 @@ import cv2
 import numpy as np
 from PIL import Image
 from stages import spread, stages
+from video import crowds, lengths
 
 FEW = 64  # photos of the run that is subtracted: two shards
 MEGAPIXELS = (0.1, 0.5, 2, 8, 24)
@@ -236,6 +238,12 @@ def tables(result: dict[str, Any]) -> str:
         lines += [f"| {what} | {'ms a photo' if unit == 'ms' else 'peak memory, MiB'} |", "| --- | --- |"]
         key = next(key for key in rows[0] if key not in (unit, "found"))
         lines += [f"| {row[key]:,} | {row[unit]:.1f} |" for row in rows] + [""]
+    if "video" in result:
+        part = result["video"]
+        lines += ["| faces in a frame of 1920 x 1080 | frames a second | peak MB |", "| --- | --- | --- |"]
+        lines += [f"| {r['faces']} | {r['fps']:.2f} | {r['peak_mb']:.0f} |" for r in part["crowds"]] + [""]
+        lines += ["| frames of 640 x 360, 3 faces | frames a second | peak MB |", "| --- | --- | --- |"]
+        lines += [f"| {r['frames']:,} | {r['fps']:.1f} | {r['peak_mb']:.0f} |" for r in part["lengths"]] + [""]
     return "\n".join(lines)
 
 
@@ -249,7 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="holds lfw/")
     parser.add_argument("--out", type=Path, required=True, help="figures as JSON")
-    parser.add_argument("--sections", nargs="+", default=["stages", "peers", "growth"])
+    parser.add_argument("--sections", nargs="+", default=["stages", "peers", "growth", "video"])
     parser.add_argument("--photos", type=int, default=256)
     parser.add_argument("--largest", type=int, default=10_000, help="photos of the largest run of growth")
     parser.add_argument("--repeats", type=int, default=5)
@@ -268,6 +276,9 @@ def main() -> None:
             result["peers"] = peers(options.data, work, options.photos, options.repeats)
         if "growth" in options.sections:
             result["growth"] = growth(options.data, work, options.largest)
+        if "video" in options.sections:
+            photos = photos_of(options.data, 50)
+            result["video"] = {"crowds": crowds(photos, work), "lengths": lengths(photos, work, (100, 400))}
     options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(tables(result))
 

@@ -27,12 +27,17 @@ STAGES: dict[str, tuple[str, ...]] = {
     "detect: hog": ("dsanon.detectors.hog:Hog.__call__",),
     "detect: centerface": ("dsanon.detectors.centerface:CenterFace.__call__",),
     "landmarks": ("dsanon.regions:fit",),
-    "crop": ("dsanon.render:_shape", "dsanon.render:footprint", "dsanon.render:_crops"),
+    "crop": ("dsanon.render:painted_shape", "dsanon.render:footprint", "dsanon.render:_crops"),
     "generator": ("dsanon.models.compiled:Compiled.__call__",),
     "paste": ("dsanon.render:_unwarp", "dsanon.render:_classical", "dsanon.render:_paste"),
     "encode": ("dsanon.sources.stills:encode",),
     "write": ("dsanon.sources.stills:write_aside", "dsanon.sources.stills:sync_files"),
-    "manifest": ("dsanon.worker:write_rows", "dsanon.worker:write_map_rows", "dsanon.worker:write_found"),
+    "manifest": (
+        "dsanon.worker:_Rows.settle",
+        "dsanon.worker:_Rows.finish",
+        "dsanon.worker:write_table",
+        "dsanon.worker:write_found",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
+from ray_head import ray_head
 
 _HEAVY = ["dsanon.cli", "dsanon.job", "dsanon.regions", "dsanon.landmarks", "dsanon.models.store", "dsanon.link"]
 _HEAVY += ["dsanon.detectors.hog", "dsanon.methods.ciagan", "dsanon.sources.video", "dsanon.sources.folder", "scipy"]
@@ -185,6 +186,7 @@ class Stage:
         self._undisturbed: dict[Scene, Undisturbed] = {}
         self.places = 0
         self._cluster: Any = None
+        self._opened = ExitStack()
 
     def undisturbed(self, scene: Scene) -> Undisturbed:
         """Of the scene; its workers play no part."""
@@ -203,15 +205,12 @@ class Stage:
     def cluster(self) -> str:
         """The address of a Ray cluster of two CPUs that all faults share which do not hit Ray itself."""
         if self._cluster is None:
-            from ray.cluster_utils import Cluster
-
-            self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+            self._cluster = self._opened.enter_context(ray_head())
         return str(self._cluster.address)
 
     def close(self) -> None:
         """End the cluster."""
-        if self._cluster is not None:
-            self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)  # it would drain for half a minute
+        self._opened.close()
 
     def place(self, scene: Scene, folder: Path | None = None) -> Path:
         """RELEASE of a new run, with its source beside it. folder: where, by default a new one"""

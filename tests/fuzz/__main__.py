@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import multiprocessing
+import os
 import tempfile
 import time
 import traceback
@@ -18,7 +19,7 @@ from pathlib import Path
 from fuzz.parsers import PARSERS
 from ledger import Ledger
 
-_SLICE = 60  # seconds of a parser before the next has its turn
+_SLICE = 10  # seconds of a parser before the next has its turn
 
 
 def main() -> None:
@@ -66,6 +67,8 @@ def _fuzz(name: str, folder: Path, seconds: float, first: int, seed: int) -> Non
     """Fuzz in this process; what came of it is left in ``folder``."""
     from fuzz.engine import fuzz
 
+    with Path(os.devnull).open("w") as quiet:  # decoders in C complain of each file
+        os.dup2(quiet.fileno(), 2)
     fed, behind, problem = 0, first, ""
     try:
         while not problem and (behind == first or time.process_time() < seconds):
