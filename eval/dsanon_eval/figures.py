@@ -34,7 +34,7 @@ def measure(
             figures += detection.seen(detector, found, gathered.people)
         return figures, curves, notes
     if not any(face.labelled for face in gathered.faces):
-        notes.append("the source does not say who is who: every face counts as a person of its own")
+        notes.append("the source does not say who is who: every track, or else every face, counts as a person")
     original = gathered.pictures["original"]
     groups = subgroups.traits(gathered, attributes)
     for control, picture in gathered.pictures.items():

@@ -107,6 +107,7 @@ class Instruments:
 
     def __init__(self) -> None:
         self._opened: dict[str, Any] = {}
+        self._fid = inception.registered()
 
     @property
     def landmarker(self) -> Landmarker:
@@ -122,7 +123,7 @@ class Instruments:
         """
         embeddings = self._embeddings(looks, points)
         features = self._looks(looks, regions, FEATURES)
-        fid = self._looks(looks, regions, inception.NAME) if inception.registered() else [_nothing() for _ in looks]
+        fid = self._looks(looks, regions, inception.NAME) if self._fid else [_nothing() for _ in looks]
         out = []
         for i, (pixels, suite) in enumerate(looks):
             seen = {name: squares(self._detector(name)(pixels)) for name in suite.detectors}
