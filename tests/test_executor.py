@@ -288,7 +288,7 @@ def test_a_disk_that_fills_up_under_a_worker(
 def test_a_terminated_run_on_ray_leaves_nothing_and_goes_on(source: Path, inline: Path, tmp_path: Path) -> None:
     release = tmp_path / "release"
     process = start(source, release, *key(inline))
-    staging, deadline = tmp_path / "release.private" / "staging", time.monotonic() + 60
+    staging, deadline = tmp_path / "release.private" / "staging", time.monotonic() + 240
     while not list(staging.glob("*.at")) and time.monotonic() < deadline:
         time.sleep(0.01)
     family = psutil.Process(process.pid).children(recursive=True)
