@@ -51,6 +51,8 @@ def measure(
     measured, pairs: faces that are restored, and learnt from, at most · seeds: trainings of every detector
     """
     learnt, asked = reversal.sides(case, chosen, measured, pairs)
+    if not asked:
+        return [], ["no network was trained: nobody would be left to measure it on"]
     kinds = ("release", *UNDONE)
     notes: list[str] = []
     with _all_cores(workers):
@@ -58,7 +60,7 @@ def measure(
     if not names:
         notes.append(f"no network was trained: {count} faces to learn from, at least {reversal.LEAST} are needed")
         return [], notes
-    restoring = Suite(suite.recognisers)
+    restoring = Suite(recognisers=suite.recognisers)
     looks = [("original", suite), ("release", suite), *((control, suite) for control in UNDONE)]
     looks += [(reversal.kind_of(control, network), restoring) for control, network in names.items()]
     scenes = ((scene, tuple(looks)) for scene in case.scenes(asked))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from dsanon_eval import trained
 from dsanon_eval.attacks import reversal
 from dsanon_eval.networks.undo import load_undo, save_undo, train_undo, undoing
 from dsanon_eval.seeing.case import Case
+from dsanon_eval.seeing.observation import Suite
+from dsanon_eval.seeing.pictures import Means
 from gathered_faces import gathered, picture
 
 from dsanon.errors import DsanonError
@@ -51,6 +55,36 @@ def test_a_person_on_both_sides_stops_the_attack(tmp_path: Path, monkeypatch: py
     rows = [(f"s{i}", "p") for i in range(20)]
     with pytest.raises(DsanonError, match="both learnt from and measured"):
         reversal.sides(case(tmp_path, rows), {s for s, _ in rows}, 1000, 1000)
+
+
+def test_what_is_restored_is_shown_to_recognisers_and_to_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[tuple[str, Suite]] = []
+
+    def observe(scenes: Iterable[tuple[object, tuple[tuple[str, Suite], ...]]], *_: object) -> None:
+        looks.extend(look for _, some in scenes for look in some)
+        raise InterruptedError
+
+    rows = [(f"s{i}", f"p{i // 4}") for i in range(40)]
+    monkeypatch.setattr(Case, "scenes", lambda _, chosen: iter(sorted(chosen)))
+    monkeypatch.setattr(reversal, "learn", lambda *_: ({"release": "undone"}, 20))
+    monkeypatch.setattr(trained, "observe", observe)
+    suite = Suite(("hog",), ("dlib_resnet",))
+    with pytest.raises(InterruptedError):
+        trained.measure(case(tmp_path, rows), {s for s, _ in rows}, 10, 10, 1, suite, Means(), 0)
+    restored = {suite for kind, suite in looks if kind == "restored release undone"}
+    assert [(suite.detectors, suite.recognisers) for suite in restored] == [((), ("dlib_resnet",))]
+
+
+def test_without_anybody_to_measure_no_network_is_trained(tmp_path: Path) -> None:
+    name = next(name for name in map(str, range(9)) if reversal._digest(name)[0] % 2 == 0)  # who is learnt from
+    rows: list[tuple[str, str | None]] = [(f"s{i}", name) for i in range(200)]
+    figures, (note,) = trained.measure(
+        case(tmp_path, rows), {s for s, _ in rows}, 100, 200, 1, Suite((), ("dlib_resnet",)), Means(), 0
+    )
+    assert figures == []
+    assert note == "no network was trained: nobody would be left to measure it on"
 
 
 def test_a_network_undoes_what_can_be_undone_and_is_closed_to_others(tmp_path: Path) -> None:

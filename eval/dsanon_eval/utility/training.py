@@ -141,7 +141,7 @@ def figures(
     out = []
     for kind in found:
         out.append(Measurement(NAME, MODEL, kind, value[kind], _between(turns[kind]), int(count.sum())))
-        if kind != "original":
+        if kind != "original" and value["original"] > 0:  # of a detector that learnt nothing there is no share
             shares = np.array(turns[kind]) / np.maximum(turns["original"], 1e-6)
             share = value[kind] / max(value["original"], 1e-6)
             out.append(Measurement(RATIO, MODEL, kind, share, _between(shares), int(count.sum())))
