@@ -72,6 +72,8 @@ def test_ratio_and_interval_are_of_the_same_people_and_seeds() -> None:
     assert share.ci95[0] < share.value < share.ci95[1]
     assert share.n == 40
     assert (training.RATIO, "original") not in got
+    nothing = training.figures({"original": [[miss] * 40], "release": [[miss] * 40]}, [1] * 40, people)
+    assert {m.name for m in nothing} == {training.NAME}  # of a detector that learnt nothing there is no share
 
 
 def test_people_on_both_sides_void_it() -> None:
