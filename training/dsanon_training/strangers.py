@@ -43,7 +43,7 @@ class Strangers(nn.Module):
         p = self.prototypes
         gram = p.T @ p
         gram = gram + _RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
-        return embeddings @ torch.linalg.solve(gram, p.T)
+        return torch.as_tensor(embeddings @ torch.linalg.solve(gram, p.T))
 
     @torch.no_grad()
     def told(self, batch: Batch, teacher: Teacher) -> Batch:

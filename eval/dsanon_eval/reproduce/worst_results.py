@@ -114,8 +114,9 @@ def _judge(look: Look) -> bytes:
     found = _detector(store.sha256(store.path(DETECTOR)))(picture)
     at = best_at(squares(found), place(region))
     realism, critics = float("nan"), critics_file(look.weights)
-    if critics:
-        drawn = draw(apply(transform, painted_shape(treatment, painter)))
+    shape = painted_shape(treatment, painter)
+    if critics and shape is not None:
+        drawn = draw(apply(transform, shape))
         realism = _critics(critics, store.sha256(critics))(warp(picture, transform), drawn)
     out = io.BytesIO()
     confidence = found[at].score if at >= 0 else 0.0
