@@ -125,7 +125,9 @@ def test_no_pixel_of_a_body_is_in_the_networks_input_not_even_mirrored(tmp_path:
 
 
 def test_a_step_trains_generator_and_critics_and_a_grid_shows_bodies(crops: Crops) -> None:
-    recipe = load_recipe("ciagan-body", ["batch=2", "widths=[8, 8, 8, 8, 8]", "teacher_from=0", "teacher_full=0"])
+    recipe = load_recipe(
+        "ciagan-body", ["batch=2", "widths=[8, 8, 8, 8, 8]", "own_share=0.0", "teacher_from=0", "teacher_full=0"]
+    )
     people = People(crops, 1)
     family = open_family(recipe, Engine(CPU, pick_precision("auto", CPU)), crops, people)
     assert family.generator.config.architecture == "ciagan-body"
