@@ -26,11 +26,12 @@ check: setup
 	$(BIN)/mypy
 
 # TESTERS=2: two processes, a file of tests each at a time, with a thread each. What trains and what audits goes into a
-# process of its own: Ray, OpenVINO, torch and dlib in one process for all tests ended in a segmentation fault once.
+# process of its own: preparing crops of bodies after the audit's tests, in one process, ends in a segmentation fault.
 TESTERS ?= 0
 PYTEST = $(if $(filter-out 0,$(TESTERS)),OMP_NUM_THREADS=1 )$(BIN)/pytest -n $(TESTERS) --dist loadfile
 test: check
-	$(PYTEST) tests/eval tests/training
+	$(PYTEST) tests/training
+	$(PYTEST) tests/eval
 	$(PYTEST) --ignore=tests/eval --ignore=tests/training
 
 # speed, stage by stage and against others; needs LFW, and a machine that does nothing else
