@@ -44,9 +44,9 @@ def paths(tmp_path: Path) -> ReleasePaths:
     return ReleasePaths.of(tmp_path / "source", tmp_path / "out")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def head() -> Iterator[Any]:
-    """The Ray cluster of a file's tests, which this process is not connected to."""
+    """The Ray cluster of all tests of this process, which is not connected to it."""
     with ray_head() as made:
         yield made
 
