@@ -368,7 +368,7 @@ def test_a_bucket_that_is_not_there_is_one_line(s3: Bucket, folder: Path, tmp_pa
     assert "AKIAOFTHETESTS" not in done.error
 
 
-@pytest.mark.skipif("DSANON_ALONE" not in os.environ, reason="fails beside the other tests' Ray: run it alone")
+@pytest.mark.skipif("DSANON_ALONE" not in os.environ, reason="it runs alone, before the others")
 def test_a_killed_run_on_ray_goes_on_from_s3(
     s3: Bucket, folder: Path, disk: Path, tmp_path: Path, portrait: np.ndarray
 ) -> None:
