@@ -32,7 +32,6 @@ PYTEST = $(if $(filter-out 0,$(TESTERS)),OMP_NUM_THREADS=1 )$(BIN)/pytest -n $(T
 test: check
 	$(PYTEST) tests/training
 	$(PYTEST) tests/eval
-	DSANON_ALONE=1 $(BIN)/pytest tests/test_objects.py::test_a_killed_run_on_ray_goes_on_from_s3
 	$(PYTEST) --ignore=tests/eval --ignore=tests/training
 
 # speed, stage by stage and against others; needs LFW, and a machine that does nothing else
