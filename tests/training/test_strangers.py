@@ -23,13 +23,10 @@ from torch import Tensor
 from dsanon.errors import RecipeError
 from dsanon.models.weights import read_card
 
-WHO = [str(person) for person in range(60) for _ in range(3)]
 
-
-def photos() -> np.ndarray:
-    """(180, 16): three photos each of 60 people."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 16)).repeat(3, 0) + rng.normal(size=(180, 16)) * 0.2
+def people() -> np.ndarray:
+    """(60, 16): what a teacher sees in 60 people."""
+    x = np.random.default_rng(0).normal(size=(60, 16))
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -46,43 +43,58 @@ class Seen(Teacher):
 
 
 def test_nobody_is_as_near_to_anybody_as_people_are_to_one_another() -> None:
-    seen = photos()
-    vectors = drawn(seen, WHO, 20, 0)
+    seen = people()
+    vectors = drawn(seen, 20, 0)
     assert vectors.shape == (20, 16)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1)
-    means = seen.reshape(60, 3, 16).mean(axis=1)
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    between = means @ means.T - 2 * np.eye(60)
-    assert (vectors @ means.T).max() <= np.median(between.max(axis=1))
-    assert (vectors @ vectors.T - 2 * np.eye(20)).max() < (means[:20] @ means[:20].T - 2 * np.eye(20)).max()
-    assert np.array_equal(vectors, drawn(seen, WHO, 20, 0))
-    assert not np.array_equal(vectors, drawn(seen, WHO, 20, 1))
+    between = seen @ seen.T - 2 * np.eye(60)
+    assert (vectors @ seen.T).max() <= np.median(between.max(axis=1))
+    assert (vectors @ vectors.T - 2 * np.eye(20)).max() < (seen[:20] @ seen[:20].T - 2 * np.eye(20)).max()
+    assert np.array_equal(vectors, drawn(seen, 20, 0))
+    assert not np.array_equal(vectors, drawn(seen, 20, 1))
 
 
 def test_too_few_people_are_no_distribution() -> None:
     with pytest.raises(RecipeError, match="2 people are too few"):
-        drawn(photos()[:6], WHO[:6], 4, 0)
+        drawn(people()[:2], 4, 0)
 
 
 def test_somebody_is_the_mix_whose_prototypes_sum_up_to_them() -> None:
-    seen = torch.from_numpy(photos()).float()
-    strangers = Strangers(torch.from_numpy(drawn(photos(), WHO, 40, 0)).float())
+    seen = torch.from_numpy(people()).float()
+    strangers = Strangers(torch.from_numpy(drawn(people(), 40, 0)).float(), seen)
     mixes = strangers.mix(seen)
-    assert mixes.shape == (180, 40)
+    assert mixes.shape == (60, 40)
     assert F.cosine_similarity(mixes @ strangers.prototypes, seen).min() > 0.98
     assert mixes.square().sum(1).max() < 2  # no mix of large and opposite shares
 
 
-def test_the_source_itself_is_told_by_the_teacher_and_all_others_by_the_batch(tmp_path: Path) -> None:
+def test_the_source_itself_is_told_by_who_it_is_and_all_others_by_the_batch(tmp_path: Path) -> None:
     crops = open_crops(made_up_cache(tmp_path / "crops"))
     recipe = Recipe(batch=8, strangers=5, own_share=0.5)
-    samples = batch(crops, People(crops, 99, recipe.strangers), recipe, 0)
+    everybody = People(crops, 99, recipe.strangers)
+    assert everybody.person.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [-1] * 2
+    samples = batch(crops, everybody, recipe, 0)
     assert 0 < samples.own.sum() < 8
     assert (samples.control[samples.own] == 0).all()
-    strangers = Strangers(F.normalize(torch.randn(5, 8), dim=1))
-    told = strangers.told(samples, Seen())
+    strangers = Strangers(F.normalize(torch.randn(5, 8), dim=1), F.normalize(torch.randn(3, 8), dim=1))
+    told = strangers.told(samples)
     assert torch.equal(told.control[~samples.own], samples.control[~samples.own])
-    assert torch.allclose(told.control[samples.own], strangers.mix(Seen().look(samples.real, samples))[samples.own])
+    assert torch.equal(told.control[samples.own], strangers.mix(strangers.people)[samples.person[samples.own]])
+    assert set(strangers.state_dict()) == {"prototypes"}  # no file holds what the teacher sees in real people
+
+
+def test_a_code_is_of_what_the_teacher_would_see_and_of_nothing_else() -> None:
+    """Nine vectors in four dimensions: two mixes with the same sum of prototypes have the same code."""
+    prototypes = F.normalize(torch.randn(9, 4), dim=1)
+    strangers, weight = Strangers(prototypes, prototypes[:1]), torch.randn(6, 9)
+    one = torch.eye(9)[0]
+    other = one + torch.linalg.svd(prototypes.T).Vh[-1]
+    assert torch.allclose(one @ prototypes, other @ prototypes, atol=1e-5)
+    assert not torch.allclose(weight @ one, weight @ other, atol=0.1)
+    seen = (weight @ prototypes).clone()
+    strangers.confine(weight)
+    assert torch.allclose(weight @ one, weight @ other, atol=1e-4)
+    assert torch.allclose(weight @ prototypes, seen, atol=1e-4)
 
 
 def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trained(
@@ -90,7 +102,7 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
 ) -> None:
     monkeypatch.setattr(ciagan, "_teacher", lambda _: Seen())
     cache = made_up_cache(tmp_path / "crops")
-    tiny = {"widths": [8, 8, 8, 8, 8], "embedding": 16, "batch": 4, "precision": "fp32", "loaders": 0, "strangers": 3}
+    tiny = {"widths": [8, 8, 8, 8, 8], "embedding": 16, "batch": 4, "precision": "fp32", "loaders": 0, "strangers": 12}
     tiny |= {"teacher_from": 0, "teacher_full": 1, "name": "tiny", "grid_every": 99, "save_every": 1, "decay_from": 1.0}
 
     def trained(out: str, steps: int, **settings: object) -> Path:
@@ -99,7 +111,7 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
 
     file = trained("whole", 2)
     trained("broken", 1)
-    monkeypatch.setattr(ciagan, "drawn", lambda *_: np.zeros((3, 8)))  # what another machine might draw
+    monkeypatch.setattr(ciagan, "drawn", lambda *_: np.zeros((12, 8)))  # what another machine might draw
     trained("broken", 2)
     trained("other", 1, init=str(file))
     whole, broken, other = (
@@ -108,11 +120,13 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
     for part in ("generator", "strangers"):
         assert all(torch.equal(whole[part][name], broken[part][name]) for name in whole[part])
     assert torch.allclose(other["strangers"]["prototypes"], whole["strangers"]["prototypes"], atol=1e-3)
+    beyond = torch.linalg.svd(whole["strangers"]["prototypes"].T).Vh[8:]  # told of no real photo
+    assert (whole["generator"]["identity.weight"] @ beyond.T).abs().max() < 1e-4
     card = read_card(file)
-    assert len(card.identities) == card.config.identities == 3
+    assert len(card.identities) == card.config.identities == 12
     assert len(card.people) == 3
     assert not set(card.identities) & set(card.people)
-    with pytest.raises(RecipeError, match="trained with strangers = 3"):
+    with pytest.raises(RecipeError, match="trained with strangers = 12"):
         trained("broken", 3, strangers=4)
 
 

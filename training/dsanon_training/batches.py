@@ -48,9 +48,9 @@ class Batch:
 
     real (n, 3, h, w) in [-1, 1] · drawn (n, 3, h, w) in [0, 1] · hidden, padding (n, 1, h, w) in {0, 1}
     weight (n, 1, h, w): share of the painted pixel · control (n, identities), zero where only a teacher can tell which
-    mix of strangers the source is · own (n,) bool: the target is the source itself · points (n, 68, 2) in crop pixels,
-    (n, 0, 2) of bodies · partners (n, 2, 3, h, w): two photos of the target's, where the family asks for them,
-    else (n, 0, 3, h, w)
+    mix of strangers the source is · own (n,) bool: the target is the source itself · person (n,): who of the training
+    people that is, -1 for others · points (n, 68, 2) in crop pixels, (n, 0, 2) of bodies · partners (n, 2, 3, h, w):
+    two photos of the target's, where the family asks for them, else (n, 0, 3, h, w)
     """
 
     real: Tensor
@@ -60,6 +60,7 @@ class Batch:
     weight: Tensor
     control: Tensor
     own: Tensor
+    person: Tensor
     points: Floats
     partners: Tensor
 
@@ -88,6 +89,7 @@ class Batch:
 class People:
     """Who is an identity of the control vector, and which crops are theirs. identity (n,) is -1 for others.
 
+    person: (n,), a number for each of the training people, -1 for others
     strangers: so many people who are nobody are the identities, and all training people are mixes of them
     """
 
@@ -104,6 +106,8 @@ class People:
         self.seen = hashes(sorted(counts))
         index = {label: i for i, label in enumerate(self.identities)}
         held = crops.held_out
+        number = {label: i for i, label in enumerate(sorted(counts))}
+        self.person = np.array([-1 if h else number[x] for x, h in zip(crops.labels, held, strict=True)])
         self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
         self.training = np.flatnonzero(~held)
         self.turned = _turned_aside(crops.landmarks[self.training])  # of those in ``training``
@@ -132,7 +136,8 @@ def plain(crops: Crops, indices: np.ndarray) -> Batch:
     identity = np.array([[1.0, 0, -MARGIN], [0, 1, -MARGIN]])
     samples = [_sample(crops, int(i), identity, False) for i in indices]
     control = torch.zeros(len(indices), 0)
-    return _stack(samples, [s.distance() for s in samples], control, np.zeros(len(indices), bool))
+    nobody = np.full(len(indices), -1)
+    return _stack(samples, [s.distance() for s in samples], control, np.zeros(len(indices), bool), nobody)
 
 
 def batch(
@@ -161,7 +166,7 @@ def batch(
             control[row, others[1]] += 1 - share
         samples.append(_disturb(_sample(crops, int(index), _transform(rng, crops.size), _mirrored(rng)), rng))
     distances = [_spread(s, rng) if rng.random() < recipe.spread_share else s.distance() for s in samples]
-    made = _stack(samples, distances, control, own)
+    made = _stack(samples, distances, control, own, people.person[chosen])
     if not partners:
         return made
     rng = np.random.default_rng([recipe.seed, step, rank, 11])
@@ -276,7 +281,9 @@ def _reshaped(points: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray((points - centre) * size @ lean.T + centre, dtype=np.float32)
 
 
-def _stack(samples: list[_Sample], distances: list[Floats], control: Tensor, own: np.ndarray) -> Batch:
+def _stack(
+    samples: list[_Sample], distances: list[Floats], control: Tensor, own: np.ndarray, person: np.ndarray
+) -> Batch:
     """distances: of each sample's pixels to the outlines that are hidden."""
     whole = any(s.silhouette is not None for s in samples)
     hides = [hidden_from_generator(d, bodies.HIDDEN) if whole else hidden_from_generator(d) for d in distances]
@@ -296,6 +303,7 @@ def _stack(samples: list[_Sample], distances: list[Floats], control: Tensor, own
         weight=planes(weights),
         control=control,
         own=torch.from_numpy(own),
+        person=torch.from_numpy(person),
         points=np.stack([s.points for s in samples]),
         partners=torch.zeros(len(samples), 0, 3, *samples[0].padding.shape),
     )

@@ -7,7 +7,6 @@ one is, to the teacher, a mix of strangers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from dsanon.errors import RecipeError
 from dsanon_training.batches import Batch
-from dsanon_training.teacher import Teacher
 
 _SHRUNK = 0.1  # share of the covariance that is the same in every direction
 _CANDIDATES = 4  # drawn for each one that is kept
@@ -28,13 +26,18 @@ Doubles = npt.NDArray[np.float64]
 
 
 class Strangers(nn.Module):
-    """prototypes: (count, length) of unit length, what the teacher is to see in a face of each vector."""
+    """prototypes: (count, length) of unit length, what the teacher is to see in a face of each vector
+
+    people: (m, length) of unit length, what it sees in all photos of each training person together. No file holds them.
+    """
 
     prototypes: Tensor
+    people: Tensor
 
-    def __init__(self, prototypes: Tensor) -> None:
+    def __init__(self, prototypes: Tensor, people: Tensor) -> None:
         super().__init__()
         self.register_buffer("prototypes", prototypes)
+        self.register_buffer("people", people, persistent=False)
 
     def mix(self, embeddings: Tensor) -> Tensor:
         """Control vectors (n, count) of whom the teacher sees in ``embeddings`` (n, length): the shortest mix, of
@@ -46,27 +49,33 @@ class Strangers(nn.Module):
         return torch.as_tensor(embeddings @ torch.linalg.solve(gram, p.T))
 
     @torch.no_grad()
-    def told(self, batch: Batch, teacher: Teacher) -> Batch:
-        """``batch`` with the control vectors of the samples whose target is the source itself."""
-        own = batch.only(batch.own)
+    def told(self, batch: Batch) -> Batch:
+        """``batch`` with the control vectors of the samples whose target is the source itself.
+
+        They tell of the person, not of the photo: else a vector would come to mean blur, or a tint, as well.
+        """
         control = batch.control.clone()
-        if len(own.real):
-            control[batch.own] = self.mix(teacher.look(own.real, own))
+        control[batch.own] = self.mix(self.people[batch.person[batch.own]])
         return replace(batch, control=control)
 
+    @torch.no_grad()
+    def confine(self, weight: Tensor) -> None:
+        """Make of ``weight`` (code, count), the map from vectors to codes, a function of the prototypes' mix alone.
 
-def drawn(embeddings: npt.ArrayLike, who: Sequence[str], count: int, seed: int) -> Doubles:
-    """Prototypes (count, length) of unit length, of people whom none of the photos shows.
+        There are more vectors than the teacher's embedding is long. What differs between two vectors of which the
+        teacher would see the same is never told of a real photo: the generator would be free to paint a flaw for it.
+        """
+        weight.copy_(weight @ (self.prototypes @ torch.linalg.pinv(self.prototypes)))
 
-    embeddings: (n, length) of unit length · who: (n,), the person on each. Drawn from the Gaussian of the people's
-    means; dropped if nearer to anybody than half of the people are to their nearest neighbour; of the rest, one after
-    the other, that which is furthest from those taken. Raises RecipeError where there are too few people for that.
+
+def drawn(people: npt.ArrayLike, count: int, seed: int) -> Doubles:
+    """Prototypes (count, length) of unit length, of nobody among ``people`` (m, length), of unit length as well.
+
+    Drawn from the people's Gaussian; dropped if nearer to anybody than half of the people are to their nearest
+    neighbour; of the rest, one after the other, that which is furthest from those taken. Raises RecipeError where there
+    are too few people for that.
     """
-    photos = np.asarray(embeddings, dtype=np.float64)
-    _, index = np.unique(who, return_inverse=True)
-    means = np.zeros((index.max() + 1, photos.shape[1]))
-    np.add.at(means, index, photos)
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    means = np.asarray(people, dtype=np.float64)
     if len(means) < 3:
         raise RecipeError(f"strangers = {count}: {len(means)} people are too few to draw others from; give more data")
     alike = means @ means.T
@@ -76,7 +85,7 @@ def drawn(embeddings: npt.ArrayLike, who: Sequence[str], count: int, seed: int) 
     rng = np.random.default_rng([seed, 223])
     spread = np.atleast_2d(np.cov(means.T))
     spread = (1 - _SHRUNK) * spread + _SHRUNK * np.trace(spread) / len(spread) * np.eye(len(spread))
-    pool = np.zeros((0, photos.shape[1]))
+    pool = np.zeros((0, means.shape[1]))
     for _ in range(_TRIES):
         new = rng.multivariate_normal(means.mean(axis=0), spread, _CANDIDATES * count, method="cholesky")
         new /= np.linalg.norm(new, axis=1, keepdims=True)

@@ -54,21 +54,23 @@ class Ciagan:
         self.strangers: Strangers | None = None
         if recipe.identity or recipe.away:
             self.teacher = engine.place(_teacher(recipe))
-            of = people.training if recipe.strangers else np.flatnonzero(people.identity >= 0)
+            who = people.person if recipe.strangers else people.identity
+            of = np.flatnonzero(who >= 0)
             seen = _seen(self.teacher, engine, crops, of)
+            average = means(seen, torch.from_numpy(who[of]), int(who.max()) + 1)
             if recipe.strangers:
-                vectors = drawn(seen.cpu().numpy(), [crops.labels[i] for i in of], recipe.strangers, recipe.seed)
-                self.strangers = Strangers(engine.shared(torch.from_numpy(vectors).float().to(engine.device)))
+                vectors = torch.from_numpy(drawn(average.cpu().numpy(), recipe.strangers, recipe.seed)).float()
+                self.strangers = Strangers(engine.shared(vectors.to(engine.device)), engine.shared(average))
                 self.networks["strangers"] = self.strangers
                 self.critics = (*critics, self.strangers)  # who starts from this generator needs them
             else:
-                self.means = means(seen, torch.from_numpy(people.identity[of]), len(people.identities))
+                self.means = average
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Critics, then generator, as the recipe's ``critic_every`` and ``generator_every`` say."""
         terms: dict[str, Tensor] = {}
-        if self.teacher is not None and self.strangers is not None:
-            batch = self.strangers.told(batch, self.teacher)
+        if self.strangers is not None:
+            batch = self.strangers.told(batch)
         with self.engine.autocast():
             painted = self.paint(batch.drawn, batch.real, batch.hidden, batch.padding, batch.control)
             fake = composite(painted, batch)
@@ -102,6 +104,8 @@ class Ciagan:
                     wanted |= self._identity(self.teacher, share, batch, fake, step)
                 self.descend_g(torch.stack([t.float() for t in wanted.values()]).sum())
                 self.descend_d.frozen(False)
+                if self.strangers is not None:
+                    self.strangers.confine(self.generator.identity.weight)
                 terms |= wanted
         return {name: value.detach() for name, value in terms.items()}
 
