@@ -21,7 +21,6 @@ from dsanon.shards import Shard
 from dsanon.worker import DIED, Setup, Worker
 
 Call = tuple[str, Shard, tuple[Any, ...]]  # method of Worker, shard, further arguments
-_IN_FLIGHT = 2  # calls an actor: one under way, one waiting, so that it never idles
 _DEATHS_OF_A_SAMPLE = 2  # after so many it is quarantined
 _LOOK_AFTER = 10.0  # seconds without an answer after which the cluster is looked at
 _UNEXPLAINED = 5  # so many deaths in a row that no sample explains end the run
@@ -100,8 +99,9 @@ class Remote:
 class OnRay:
     """``workers`` plain actors with their models loaded once; pixels never enter the object store.
 
-    There are never more actors than the cluster has room for, and one gets calls only when it has its place: else its
-    calls would wait for ever. Nodes may go (their calls are repeated elsewhere) and come (they get actors).
+    There are never more actors than the cluster has room for. One gets a call when it has its place and nothing else to
+    do, so no call waits for a place, or behind another while an actor idles. Nodes may go (their calls are repeated
+    elsewhere) and come (they get actors).
     """
 
     def __init__(self, setup: Setup, workers: int, address: str | None) -> None:
@@ -137,7 +137,7 @@ class OnRay:
             raise
         options = {"num_cpus": 1, "num_gpus": self._needs.get("GPU", 0), "max_restarts": 0, "max_task_retries": 0}
         self._class = ray.remote(Remote).options(**options)
-        self._began = self._looked = self._said = time.monotonic()
+        self._began = self._looked = self._said = self._worked = time.monotonic()
         for index in range(min(workers, room)):
             self._hire(index)
 
@@ -168,17 +168,17 @@ class OnRay:
                         f"a worker cannot start ({_line(error, last=True)}): "
                         "every node needs dsanon, and SOURCE, RELEASE and its private side under the same paths"
                     ) from None
-                lost = [call] if call else []
-                lost += [flying.pop(ref)[1] for ref in list(flying) if flying[ref][0] == index]
-                with_node = self._homes.get(index) not in self._alive()  # no sample is to blame for that
-                again = [(one, True) if with_node else self._without_culprit(one, deaths) for one in lost]
-                unexplained = 0 if any(explained for _, explained in again) else unexplained + 1
+                explained = False
+                if call:
+                    with_node = self._homes.get(index) not in self._alive()  # no sample is to blame for that
+                    call, explained = (call, True) if with_node else self._without_culprit(call, deaths)
+                    queue.appendleft(call)
+                unexplained = 0 if explained else unexplained + 1
                 if unexplained == _UNEXPLAINED:
                     raise DsanonError(
                         f"workers keep dying and no sample explains it, the last one"
                         f"{f' of shard {call[1].number}' if call else ''}: {_line(error)}"
                     ) from None
-                queue.extendleft(one for one, _ in reversed(again))
                 self._replace(index)
             except self._ray.exceptions.RayError as error:
                 raise DsanonError(f"Ray failed, not a sample: {_line(error)}") from None
@@ -190,13 +190,10 @@ class OnRay:
                     yield answer
 
     def _submit(self, queue: deque[Call], flying: dict[Any, tuple[int, Call]]) -> None:
-        load = Counter(dict.fromkeys(self._homes, 0))
-        load.update(index for index, _ in flying.values())
-        while queue and load and min(load.values()) < _IN_FLIGHT:
-            index = min(load, key=load.__getitem__)
-            method, shard, further = call = queue.popleft()
-            flying[self._actors[index].call.remote(method, shard, *further)] = (index, call)
-            load[index] += 1
+        for index in self._homes.keys() - {index for index, _ in flying.values()}:
+            if queue:
+                method, shard, further = call = queue.popleft()
+                flying[self._actors[index].call.remote(method, shard, *further)] = (index, call)
 
     def _hire(self, index: int) -> None:
         self._actors[index] = self._class.remote(Worker, self._setup)
@@ -211,13 +208,19 @@ class OnRay:
             self._hire(index)
 
     def _look_around(self) -> None:
-        """Now and then: take room that came, and tell who waits. Raises UsageError where nobody is ever at work."""
+        """Now and then: take room that came, give up what went, tell who waits. Raises UsageError if nobody works."""
         now = time.monotonic()
-        if self._homes and not self._arriving:
+        if self._homes:
+            self._worked = now
+        if not self._arriving:
             self._began = now
         if now - self._looked < _LOOK:
             return
         self._looked, room = now, self._room()
+        for ref, index in reversed(list(self._arriving.items())):
+            if len(self._actors) > max(room, 1):  # it was hired before the loss of a node was known
+                del self._arriving[ref]
+                self._ray.kill(self._actors.pop(index))
         for index in range(min(self._workers, room)):
             if len(self._actors) < min(self._workers, room) and index not in self._actors:
                 self._hire(index)
@@ -227,7 +230,7 @@ class OnRay:
             f"{len(self._arriving)} of {len(self._actors)} workers have not started: each needs "
             f"{' and '.join(f'1 {name}' for name in self._needs)}, {self._free()}"
         )
-        if not self._homes and now - self._began > _GIVE_UP:
+        if now - self._worked > _GIVE_UP:
             raise UsageError(f"{waiting}; nobody worked for {_GIVE_UP:.0f} s: make room, then go on with --resume")
         if now - self._said >= _SAY or self._said <= self._began:
             self._said = now
