@@ -38,12 +38,23 @@ class Compiled:
             traced = torch.jit.trace(network.eval(), tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
             shapes = [(list(tensor.shape), openvino.Type.f32) for tensor in example]
             model = openvino.convert_model(torch.jit.freeze(traced), input=shapes)
-        self._request = openvino.Core().compile_model(model, "CPU", _OPTIONS).create_infer_request()
+        self._request = _core().compile_model(model, "CPU", _OPTIONS).create_infer_request()
 
     def __call__(self, *inputs: Tensor) -> Array:
         """The network's one output, a copy."""
         found = self._request.infer([tensor.numpy() for tensor in inputs])
         return np.array(found[0], dtype=np.float32)
+
+
+@cache
+def _core() -> Any:
+    """The process's one Core, which is never taken down.
+
+    OpenVINO's CPU plugin lends the thread that opens it a stack for signals, and unmaps it when it closes
+    (``SigAltStackSetup``). Of two, closed in the order in which they were opened, the second one puts the first one's
+    back, which is gone: the next signal, as of Ctrl-C, ends the process in a silent segmentation fault.
+    """
+    return _openvino().Core()
 
 
 @cache

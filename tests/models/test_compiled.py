@@ -67,6 +67,23 @@ def test_the_same_input_gives_the_same_bits_whatever_came_before() -> None:
     assert np.array_equal(alone, kept)  # what was answered is not written over
 
 
+def test_ctrl_c_is_heard_after_networks_went_in_the_order_in_which_they_came() -> None:
+    """OpenVINO would leave a stack for signals behind that is no longer there."""
+    command = """
+import os, signal, torch
+from dsanon.models.compiled import Compiled
+first, second = (Compiled(torch.nn.Conv2d(1, 1, 3), [torch.zeros(1, 1, 8, 8)]) for _ in range(2))
+del first
+del second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    told = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (0, "heard\n"), told.stderr
+
+
 def test_openvino_reports_its_use_to_nobody() -> None:
     code = (
         "import sys; from dsanon.models.compiled import _openvino; _openvino();"
