@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsanon import worker
+from dsanon import rows, worker
 from dsanon.config import JobConfig
 from dsanon.errors import BadImage
 from dsanon.found import read_found
@@ -19,7 +19,7 @@ from dsanon.manifest import read_rows
 from dsanon.review import Decision
 from dsanon.sample import Found, Photo, Region, Sample, Unreadable
 from dsanon.shards import Shard, make_shards
-from dsanon.worker import DIED, Setup, Worker, released_as
+from dsanon.worker import DIED, Setup, Worker
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def obstacle(**changes: Any) -> str:
     pixels = np.zeros((20, 30, 3), np.uint8)
     photo = changes.pop("photo", Photo(pixels, None, "ab"))  # type: ignore[arg-type]
     found = Found(**{"sample": "a", "width": 30, "height": 20, "sha256": "ab", **changes})
-    return worker._obstacle(Sample("a", "a.png", someone=True), photo, found, "mask")
+    return rows._obstacle(Sample("a", "a.png", someone=True), photo, found, "mask")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def decided(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, *decisio
     region = Region("face", (5.0, 5.0, 15.0, 15.0))
     monkeypatch.setattr(worker, "_open_finder", lambda config: lambda sample, pixels: (region,))
     made, shard = only_shard(setup)
-    names = [released_as(made.source, made.names, sample)[1] for sample in shard.samples]
+    names = [rows.released_as(made.source, made.names, sample)[1] for sample in shard.samples]
     made.setup = replace(
         setup,
         config=replace(setup.config, method=method),
@@ -200,8 +200,8 @@ def decided(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, *decisio
     )
     made.find(shard)
     made.render(shard, {})
-    rows = {row["sample"]: row["reason"] for row in read_rows(shard.manifest(setup.staging)).to_pylist()}
-    return [rows[name] for name in names]
+    reasons = {row["sample"]: row["reason"] for row in read_rows(shard.manifest(setup.staging)).to_pylist()}
+    return [reasons[name] for name in names]
 
 
 def test_a_reviewers_decision_is_about_one_region(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
