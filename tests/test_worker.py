@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsanon import rows, worker
+from dsanon import worker
 from dsanon.config import JobConfig
 from dsanon.errors import BadImage
 from dsanon.found import read_found
 from dsanon.manifest import read_rows
 from dsanon.review import Decision
-from dsanon.sample import Found, Photo, Region, Sample, Unreadable
+from dsanon.rows import released_as
+from dsanon.sample import Photo, Region, Sample, Unreadable
 from dsanon.shards import Shard, make_shards
 from dsanon.worker import DIED, Setup, Worker
 
@@ -165,34 +166,12 @@ def test_a_full_disk_is_no_fault_of_the_sample(setup: Setup, monkeypatch: pytest
     assert not shard.done(setup.staging).exists()
 
 
-def obstacle(**changes: Any) -> str:
-    pixels = np.zeros((20, 30, 3), np.uint8)
-    photo = changes.pop("photo", Photo(pixels, None, "ab"))  # type: ignore[arg-type]
-    found = Found(**{"sample": "a", "width": 30, "height": 20, "sha256": "ab", **changes})
-    return rows._obstacle(Sample("a", "a.png", someone=True), photo, found, "mask")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"photo": Unreadable("gone")}, "gone"),
-        ({"problem": "detectors failed"}, "detectors failed"),
-        ({"sha256": "cd"}, "changed during the run"),
-        ({"sample": "b"}, "changed during the run"),
-        ({"width": 31}, "changed during the run"),
-        ({}, "a person must be here"),
-    ],
-)
-def test_obstacles(changes: dict[str, Any], words: str) -> None:
-    assert words in obstacle(**changes)
-
-
 def decided(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, *decisions: tuple[int, str]) -> list[str]:
     """The reasons in the manifest of one picture after another, when each has a region and some are decided about."""
     region = Region("face", (5.0, 5.0, 15.0, 15.0))
     monkeypatch.setattr(worker, "_open_finder", lambda config: lambda sample, pixels: (region,))
     made, shard = only_shard(setup)
-    names = [rows.released_as(made.source, made.names, sample)[1] for sample in shard.samples]
+    names = [released_as(made.source, made.names, sample)[1] for sample in shard.samples]
     made.setup = replace(
         setup,
         config=replace(setup.config, method=method),
@@ -200,8 +179,8 @@ def decided(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, *decisio
     )
     made.find(shard)
     made.render(shard, {})
-    reasons = {row["sample"]: row["reason"] for row in read_rows(shard.manifest(setup.staging)).to_pylist()}
-    return [reasons[name] for name in names]
+    rows = {row["sample"]: row["reason"] for row in read_rows(shard.manifest(setup.staging)).to_pylist()}
+    return [rows[name] for name in names]
 
 
 def test_a_reviewers_decision_is_about_one_region(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
