@@ -12,7 +12,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from dsanon import __version__
+from dsanon import __version__, catalogue
+from dsanon.catalogue import Json, table
 from dsanon.errors import DsanonError, UsageError
 
 app = typer.Typer(
@@ -23,12 +24,9 @@ app = typer.Typer(
     help="Anonymize the people in image and video datasets, failing closed: what cannot be anonymized is not released.",
     epilog="Example: dsanon anonymize --dataset lfw lfw/ lfw-release/",
 )
-models_app = typer.Typer(invoke_without_command=True, help="List models, or add your own weights.")
-app.add_typer(models_app, name="models")
 
 _FINDINGS = 20  # leaks that an audit prints
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, and nothing else there.")]
 Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize` made.")]
 Place = Annotated[str, typer.Argument(help="A release that `dsanon anonymize` made: a folder or s3://…")]
 Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
@@ -194,7 +192,7 @@ def lookup(
     if as_json:
         print(json.dumps(rows))
         return
-    _table(rows, ("sample", "region", "subject", "source_file", "source_subject", "scope"))
+    table(rows, ("sample", "region", "subject", "source_file", "source_subject", "scope"))
 
 
 @app.command()
@@ -299,71 +297,9 @@ def reproduce(
     print(json.dumps(done.report) if as_json else f"{done.page}\nwritten to {done.file}")
 
 
-@app.command()
-def datasets(as_json: Json = False) -> None:
-    """List the datasets that can be read and written."""
-    from dsanon.sources import SOURCES
-
-    _listing([{"name": name, "about": about} for name, (_, _, about) in SOURCES.items()], as_json)
-
-
-@app.command()
-def methods(as_json: Json = False) -> None:
-    """List the methods and whether they are usable now."""
-    from dsanon.config import METHODS
-    from dsanon.job import GENERATORS
-    from dsanon.models import store
-
-    here = {row["name"]: row["usable"] for row in store.describe()}
-    rows = [
-        {"name": n, "about": a, "usable": n not in GENERATORS or bool(here.get(GENERATORS[n]))}
-        for n, a in METHODS.items()
-    ]
-    _listing(rows, as_json)
-
-
-@app.command()
-def recipes(as_json: Json = False) -> None:
-    """List the training recipes."""
-    from dsanon_training.recipe import load_recipe, recipe_names
-
-    loaded = [load_recipe(name) for name in recipe_names()]
-    _listing([{"name": r.name, "steps": r.steps, "batch": r.batch, "about": r.about} for r in loaded], as_json)
-
-
-@models_app.callback()
-def models(context: typer.Context, as_json: Json = False) -> None:
-    """List models: where they come from, their licence, whether they are usable now."""
-    if context.invoked_subcommand is None:
-        from dsanon.models import store
-
-        _listing(store.describe(), as_json, ("name", "kind", "usable", "source", "licence", "how"))
-
-
-@models_app.command()
-def add(name: str, file: Path) -> None:
-    """Register your own weights after checking them."""
-    from dsanon.models import store
-
-    print(store.add(name, file))
-
-
-def _listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...] = ()) -> None:
-    if as_json:
-        print(json.dumps(rows))
-    else:
-        _table(rows, columns or tuple(rows[0] if rows else ()))
-
-
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=box.SIMPLE)
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console().print(table)
+for command in (catalogue.datasets, catalogue.methods, catalogue.recipes):
+    app.command()(command)
+app.add_typer(catalogue.models_app, name="models")
 
 
 def _figure(row: dict[str, Any]) -> str:
@@ -373,12 +309,6 @@ def _figure(row: dict[str, Any]) -> str:
     verdict = "" if row["passed"] is None else f"{'passes' if row['passed'] else 'FAILS'} {gate}"
     line = f"{row['name']:<28} {row['model']:<31} {row['value']:8.4f} {interval:<18} n {row['n']:<6} {verdict}"
     return line.rstrip()
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)
 
 
 def _version(value: bool) -> None:

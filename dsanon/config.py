@@ -18,7 +18,8 @@ METHODS = {
     "pixelate": "mosaic; --block pixels a cell at the scale of a 128-pixel face crop",
     "mask": "flat grey: nothing of the person is left",
 }
-PAINTED = ("ciagan", "pix2pix", "cyclegan")  # by a generator
+# method → the generator that it paints faces with
+GENERATORS = {"ciagan": "ciagan-face", "pix2pix": "pix2pix", "cyclegan": "cyclegan"}
 FACES_ONLY = ("pix2pix", "cyclegan")
 REGIONS = ("face", "body", "both")
 ON_MISS = ("mask", "pixelate", "quarantine")

@@ -4,49 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import dsanon
 from dsanon import shape_model
+from dsanon.assignment import assign_shards
 from dsanon.card import CardWeights, write_card
-from dsanon.config import JobConfig
+from dsanon.config import GENERATORS, JobConfig
 from dsanon.detectors import parse_detectors
 from dsanon.durable import aside, explained, write_json
 from dsanon.errors import DsanonError, UsageError
 from dsanon.executor import Call, Executor, open_executor
-from dsanon.found import read_found
 from dsanon.key import subkey
 from dsanon.manifest import Counts, merge
+from dsanon.models import store
+from dsanon.models.painters import BODIES, Generators, generators_of, lacking
 from dsanon.naming import Names
 from dsanon.nodes import Fact, facts
 from dsanon.objects import OWNER, Copy, sweep
-from dsanon.plan import Control, assign_all, scope_of
 from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_quarantine
 from dsanon.progress import Progress
 from dsanon.release import ReleasePaths, open_release, publish, release_json
 from dsanon.revision import as_entries, decided, take_over
-from dsanon.sample import Kind, Sample
+from dsanon.sample import Sample
 from dsanon.seals import discard_damaged, require
 from dsanon.shards import Shard, make_shards
 from dsanon.sources import Source, open_source, refuse_objects
 from dsanon.storage import Bucket
-from dsanon.worker import Generators, Setup, Who, refuse_altered, subject_key
+from dsanon.worker import Setup
 
-GENERATOR = "ciagan-face"
-GENERATORS = {"ciagan": GENERATOR, "pix2pix": "pix2pix", "cyclegan": "cyclegan"}  # method → what it paints faces with
 COPIED = 256  # objects that a worker copies at a call
 # packages on which the bits of a release may depend
 COMPUTES = ("torch", "openvino", "onnxruntime", "numpy", "ray", "opencv-python", "dlib-bin", "pyarrow")
-BODIES = "ciagan-body"  # what ciagan paints bodies with; where it is not here, they are covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def anonymize(
     source = open_source(config.dataset, config.source)
     config = config.completed(source.regions, source.scope)
     parse_detectors(config.detectors)
-    generators = _generators(config)
+    generators = generators_of(config)
     samples = source.samples()[: config.limit]
     everything = make_shards(samples)
     weights = _weights(config, generators)
@@ -145,7 +143,7 @@ def anonymize(
             todo = [("link", s, ()) for s in shards if s.sequence and s.linked(paths.staging).name not in there]
             _run(executor, "link", todo, quiet)
             seconds["link"] = time.perf_counter() - began - sum(seconds.values())
-            controls = _plan(config, names, shards, paths.staging, generators, known)
+            controls = assign_shards(config, names, shards, paths.staging, generators, known)
             seconds["plan"] = time.perf_counter() - began - sum(seconds.values())
             todo = [
                 ("render", s, (c,))
@@ -169,7 +167,7 @@ def anonymize(
                 partial(_copy, executor, quiet),
             )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
-    return Outcome(counts, paths, seconds, tuple(notes), _warnings(config, generators))
+    return Outcome(counts, paths, seconds, tuple(notes), lacking(config, generators))
 
 
 def _staged(paths: ReleasePaths) -> set[str]:
@@ -212,34 +210,8 @@ def _copy(executor: Executor, quiet: bool, source: Bucket, names: Sequence[str],
     _run(executor, "copy", calls, quiet, len(names))
 
 
-def _generators(config: JobConfig) -> Generators:
-    """What paints: nothing for a method that does not; of bodies only where a generator of them is here."""
-    if config.method not in GENERATORS:
-        return {}
-    from dsanon.models import store
-    from dsanon.models.painters import is_here, painter_file
-
-    models: dict[Kind, str] = {"face": GENERATORS[config.method]}
-    if config.method == "ciagan":
-        store.path(shape_model.NAME)  # a generator without shapes fails here, before anything is detected
-        if config.regions != "face" and is_here(BODIES):
-            models["body"] = BODIES
-    paths = {kind: painter_file(config.method, model) for kind, model in models.items()}
-    return {kind: (path, store.sha256(path)) for kind, path in paths.items()}
-
-
-def _warnings(config: JobConfig, generators: Generators) -> tuple[str, ...]:
-    if config.method != "ciagan" or config.regions == "face" or "body" in generators:
-        return ()
-    from dsanon.models.painters import how
-
-    return (f"no weights of {BODIES} are here, so every body was covered with grey: {how(BODIES)}",)
-
-
 def _weights(config: JobConfig, generators: Generators) -> list[CardWeights]:
     """Everything that took part, with licence and terms."""
-    from dsanon.models import store
-
     names = [name.split(":")[0].strip() for name in config.detectors.split(",") if name.strip()]
     out = []
     about = {str(row["name"]): row for row in store.describe()}
@@ -264,74 +236,6 @@ def _listing(source: Source, samples: Sequence[Sample]) -> str:
     for path in source.inputs():
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _plan(
-    config: JobConfig,
-    names: Names,
-    shards: Sequence[Shard],
-    staging: Path,
-    generators: Generators,
-    known: Mapping[tuple[Kind, str], Control] | None = None,
-) -> list[dict[Who, Control]]:
-    """Each shard's fake identities, of the assignments over everybody who was found: one for each generator.
-
-    known: kind and pseudonym → the fake identity that a release which is made anew has given already; who was withheld
-    or masked in it has none, and needs none
-    """
-    planned: list[dict[Who, Control]] = [{} for _ in shards]
-    for kind, (weights, sha256) in generators.items():
-        refuse_altered(weights, sha256)
-        for controls, more in zip(
-            planned, _assigned(config, names, shards, staging, kind, weights, known), strict=True
-        ):
-            controls.update(more)
-    return planned
-
-
-def _assigned(
-    config: JobConfig,
-    names: Names,
-    shards: Sequence[Shard],
-    staging: Path,
-    kind: Kind,
-    weights: Path,
-    known: Mapping[tuple[Kind, str], Control] | None,
-) -> Iterator[dict[Who, Control]]:
-    """Each shard's fake identities of the faces, or of the bodies, whose generator is ``weights``."""
-    from dsanon.models.weights import read_card
-
-    card = read_card(weights)
-    index = {hashed: number for number, hashed in enumerate(card.identities)}
-    cameras = dict(config.cameras)
-    scopes: dict[str, set[str]] = {}
-    own: dict[str, int] = {}
-    wanted: list[list[tuple[str, str]]] = []
-    for shard in shards:
-        keys = []
-        require(shard.regions(staging))
-        for sample, found in zip(shard.samples, read_found(shard.regions(staging)), strict=True):
-            scope = scope_of(config.scope, sample, cameras)
-            for number, region in enumerate(found.regions):
-                if region.kind != kind or region.reason or region.label in config.kept or not region.transform:
-                    continue
-                subject = subject_key(sample, number, region)
-                scopes.setdefault(scope, set()).add(subject)
-                keys.append((scope, subject))
-                hashed = hashlib.sha256(f"{config.dataset}/{region.label}".encode()).hexdigest()[:16]
-                if region.label is not None and hashed in index:
-                    own[subject] = index[hashed]
-        wanted.append(keys)
-    given: Mapping[tuple[str, str], Control]
-    if not card.config.identities:  # a baseline without control over the identity
-        given = dict.fromkeys(chain.from_iterable(wanted), Control((), ()))
-    elif known is not None:
-        everybody = set(chain.from_iterable(wanted))
-        given = {key: known[who] for key in everybody if (who := (kind, names.subject(*key))) in known}
-    else:
-        given = assign_all(names, scopes, card.config.identities, own)
-    for keys in wanted:
-        yield {(kind, *key): given[key] for key in keys if key in given}
 
 
 def _finish(
@@ -403,8 +307,6 @@ def _refuse_unknown(source: Source, files: set[str]) -> None:
 
 def default_workers() -> int:
     """All cores that this process may use."""
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

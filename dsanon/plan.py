@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dsanon.errors import UsageError
 from dsanon.naming import Names
-from dsanon.sample import Sample
+from dsanon.sample import Kind, Sample
 
 SCOPES = ("dataset", "camera", "sequence", "image")
 TIERS = 1 << 20  # the parts of the last tier are still multiples of 2^-22: exact in float32
@@ -31,6 +31,10 @@ class Control:
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
+
+
+Who = tuple[Kind, str, str]  # kind, scope, subject: faces and bodies have fake identities of different generators
+Controls = Mapping[Who, Control]
 
 
 @dataclass(slots=True)

@@ -25,11 +25,11 @@ from dsanon.plan import Control
 from dsanon.private_map import read_map, read_quarantine, write_map_rows
 from dsanon.release import Opened, fingerprint_of
 from dsanon.review import VERDICTS, Decision, Review, manifest_digest, read_review, write_review
+from dsanon.rows import released_as
 from dsanon.sample import Kind, Sample
 from dsanon.seals import digest, seal
 from dsanon.shards import Shard
 from dsanon.sources import Source
-from dsanon.worker import released_as
 
 
 def decided(paths: ReleasePaths, file: Path) -> tuple[Decision, ...]:

@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from dsanon import appearance
-from dsanon.config import PAINTED, JobConfig
+from dsanon.config import JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
-from dsanon.errors import BadImage, StorageError, WeightsError
+from dsanon.errors import BadImage, StorageError
 from dsanon.found import read_found, write_found
-from dsanon.manifest import MANIFEST, PENDING, ManifestRow, hashed, to_table, write_table
+from dsanon.manifest import write_table
+from dsanon.models.painters import Generators, refuse_altered
 from dsanon.naming import Names
 from dsanon.nodes import Fact
-from dsanon.plan import Control, scope_label, scope_of
-from dsanon.private_map import MapRow, QuarantineRow, staged_map_rows
-from dsanon.render import Action, Strength, Treatment, render
-from dsanon.review import Decision, Verdict
-from dsanon.sample import Found, Kind, Photo, Pixels, Region, Sample, Unreadable
+from dsanon.plan import Controls
+from dsanon.private_map import staged_map_rows
+from dsanon.render import Strength, Treatment, render
+from dsanon.review import Decision
+from dsanon.rows import Rows
+from dsanon.sample import Found, Kind, Photo, Pixels, Sample, Unreadable
 from dsanon.seals import require, seal
 from dsanon.shards import Shard
-from dsanon.sources import Sink, Source, open_source
-from dsanon.sources.stills import printable
+from dsanon.sources import Sink, open_source
 from dsanon.steady import Recent, prune
 from dsanon.storage import Bucket
 
 _PIXELS_AT_ONCE = 24_000_000  # a batch of photos is rendered when it has so many pixels
-Who = tuple[Kind, str, str]  # kind, scope, subject: faces and bodies have fake identities of different generators
-Controls = Mapping[Who, Control]
-Generators = Mapping[Kind, tuple[Path, str]]  # what paints faces, and bodies: weights and their sha256
 DIED = "the worker died while processing it, twice"
-MASKED, DROPPED = "masked by a reviewer", "dropped by a reviewer"
-NO_SILHOUETTE = "no silhouette of one person is known here"
-NO_BODIES = "no body generator is here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +72,6 @@ class Worker:
         self._painters: dict[Kind, Any] = {}
         self._recent: Recent = {}
         self._strength = Strength(setup.config.kernel, setup.config.block)
-        self._cameras = dict(setup.config.cameras)
 
     def find(self, shard: Shard) -> dict[str, int]:
         """Detect everybody in the samples of a shard, or of a piece of one."""
@@ -132,7 +124,7 @@ class Worker:
         died = {found.sample for found in read_found(shard.regions(staging)) if found.problem == DIED}
         shard = shard.without(died, DIED)
         at_once = 1 if shard.at(staging).exists() else _PIXELS_AT_ONCE
-        rows = _Rows(self.setup, self.source, self.names, self._cameras, controls)
+        rows = Rows(self.setup.config, self.setup.generators, self.setup.decisions, self.source, self.names, controls)
         with staged_map_rows(shard.map(staging)) as keep, self.source.sink(self.setup.data, self.names) as sink:
             found = read_found(shard.regions(staging))
             for batch in _batches(zip(self._read(shard), found, strict=True), at_once):
@@ -183,7 +175,7 @@ class Worker:
                     photo, photos = Unreadable(f"it could not be read ({type(error).__name__})"), None
                 yield sample, photo
 
-    def _render_batch(self, batch: Sequence[_Item], rows: _Rows, sink: Sink) -> None:
+    def _render_batch(self, batch: Sequence[_Item], rows: Rows, sink: Sink) -> None:
         plans = [rows.plan(*item) for item in batch]
         ready = [(photo, plan) for (_, photo, _), plan in zip(batch, plans, strict=True) if plan is not None]
         painted = iter(self._paint([photo for photo, _ in ready], [plan for _, plan in ready]))
@@ -253,14 +245,6 @@ def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]], l
         yield batch
 
 
-def refuse_altered(weights: Path, sha256: str) -> None:
-    """Raises WeightsError where weights are no longer those that the run began with."""
-    from dsanon.models import store
-
-    if store.sha256(weights) != sha256:
-        raise WeightsError(f"{weights} was altered during the run: restore it, then go on with --resume")
-
-
 def _open_finder(config: JobConfig) -> Any:
     from dsanon.detectors import open_detectors
     from dsanon.landmarks import Landmarker
@@ -270,173 +254,3 @@ def _open_finder(config: JobConfig) -> Any:
     return RegionFinder(
         open_detectors(config.detectors), Landmarker(store.path("landmarks68")), config.regions, config.kept
     )
-
-
-class _Rows:
-    """Decides each region's fate, and notes the rows of both manifests.
-
-    Of a long video it holds some 200 bytes a region: those of the private map leave with each batch, the public ones
-    wait for their file's hash. released: ids of samples · withheld: why others are not · regions: in the map
-    """
-
-    def __init__(self, setup: Setup, source: Any, names: Names, cameras: Mapping[str, str], controls: Controls) -> None:
-        self.config, self.source, self.names = setup.config, source, names
-        self.cameras, self.controls = cameras, controls
-        self.models = {kind: sha256[:16] for kind, (_, sha256) in setup.generators.items()}
-        self.decided: dict[str, dict[int, Verdict]] = {}
-        for decision in setup.decisions:
-            self.decided.setdefault(decision.sample, {})[decision.region] = decision.verdict
-        self.released: list[str] = []
-        self.withheld: list[QuarantineRow] = []
-        self.regions = 0
-        self._number = 0  # of the sample that was planned last
-        self._settled: list[pa.Table] = []
-        # of the batch under way
-        self._releasing: list[str] = []
-        self._manifest: list[dict[str, Any]] = []
-        self._map: list[MapRow] = []
-
-    def plan(self, sample: Sample, photo: Photo | Unreadable, found: Found) -> list[Treatment] | None:
-        """What happens to the sample's regions; None where it is quarantined."""
-        self._number += 1
-        base = self._base(sample)
-        verdicts = self.decided.get(base["sample"], {})
-        reason = _obstacle(sample, photo, found, self.config.on_miss) or _dropped(verdicts, len(found.regions))
-        if reason:
-            self.withhold(sample, photo, found, reason)
-            return None
-        scope = scope_of(self.config.scope, sample, self.cameras)
-        name, shown = base["sample"], base["scope"]
-        self._releasing.append(sample.id)
-        if not found.regions:
-            self._manifest.append(base | {"status": "empty"})
-        treatments = []
-        for index, region in enumerate(found.regions):
-            subject = subject_key(sample, index, region)
-            pseudonym = self.names.subject(scope, subject)
-            control = None
-            if verdicts.get(index) == "mask":
-                action: Action = "mask"
-                row = {"status": "fallback", "reason": MASKED, "method": action}
-            elif region.label is not None and region.label in self.config.kept:
-                action = "keep"
-                row = {"status": "kept", "reason": "consent: listed in --keep", "method": ""}
-            elif region.reason:
-                action = "pixelate" if self.config.on_miss == "pixelate" else "mask"
-                reason = f"{region.reason} ({region.note})" if region.note else region.reason
-                row = {"status": "fallback", "reason": reason, "method": action}
-            elif self.config.method in PAINTED and (reason := unpaintable(region, self.models)):
-                action = "mask"
-                row = {"status": "fallback", "reason": reason, "method": action}
-            else:
-                painted = self.config.method in PAINTED
-                action = "ciagan" if painted else self.config.method  # type: ignore[assignment]
-                row = {"status": "anonymized", "reason": region.note, "method": self.config.method}
-                if painted:
-                    control = self.controls.get((region.kind, scope, subject))
-                    if control is None:  # a release is made anew in which this person was not painted
-                        self.withhold(sample, photo, found, "nobody knows whom a person in it became")
-                        return None
-                    row["model"] = self.models[region.kind]
-            moment = None if sample.sequence is None else (pseudonym, self._number)
-            treatments.append(Treatment(region, action, control, moment))
-            self._manifest.append(
-                base | row | {"region": index, "kind": region.kind, "box": region.box, "subject": pseudonym}
-            )
-            self._map.append(
-                MapRow(
-                    name,
-                    index,
-                    printable(sample.file),
-                    found.sha256,
-                    region.label,
-                    pseudonym,
-                    shown,
-                    control.ids if control else (),
-                    control.weights if control else (),
-                    region.landmarks,
-                    region.transform,
-                    region.detector,
-                    region.score,
-                )
-            )
-        return treatments
-
-    def withhold(self, sample: Sample, photo: Photo | Unreadable, found: Found, reason: str) -> None:
-        """A sample of the batch is quarantined: whatever was noted of it before is taken back."""
-        base = self._base(sample)
-        name = base["sample"]
-        self._releasing = [released for released in self._releasing if released != sample.id]
-        self._manifest = [row for row in self._manifest if row["sample"] != name]
-        self._map = [row for row in self._map if row.sample != name]
-        self._manifest.append(base | {"status": "quarantined", "reason": reason})
-        self.withheld.append(QuarantineRow(name, printable(sample.file), reason, photo.sha256 or found.sha256))
-
-    def _base(self, sample: Sample) -> dict[str, Any]:
-        target, name = released_as(self.source, self.names, sample)
-        scope = scope_label(self.names, scope_of(self.config.scope, sample, self.cameras))
-        return {"sample": name, "file": target, "scope": scope}
-
-    def settle(self) -> list[MapRow]:
-        """End the batch: nothing of it is taken back any more. Its rows of the private map."""
-        self._settled.append(to_table([ManifestRow(**row, output_sha256=_hash(row)) for row in self._manifest]))
-        self.released += self._releasing
-        private = self._map
-        self.regions += len(private)
-        self._releasing, self._manifest, self._map = [], [], []
-        return private
-
-    def finish(self, hashes: Mapping[str, str]) -> pa.Table:
-        """The public rows, with the hash of the file each sample is in."""
-        return hashed(pa.concat_tables([MANIFEST.empty_table(), *self._settled]), hashes)
-
-
-def _hash(row: Mapping[str, Any]) -> str:
-    """What stands for the hash of a row's file until that is written."""
-    return "" if row["status"] == "quarantined" else PENDING
-
-
-def released_as(source: Source, names: Names, sample: Sample) -> tuple[str, str]:
-    """The file below data/ that holds a sample, and the sample's name in the manifest."""
-    target = source.target(sample, names)
-    return target, target.rsplit(".", 1)[0] + ("" if sample.frame is None else f"#{sample.frame:06d}")
-
-
-def subject_key(sample: Sample, index: int, region: Region) -> str:
-    """The source's label of a region's person, or a name of its own for somebody unlabelled."""
-    from dsanon.regions import subject_of
-
-    return str(subject_of(sample, index, region))
-
-
-def unpaintable(region: Region, kinds: Container[Kind]) -> str:
-    """Why a body is covered where others are painted, '' where it is painted too. kinds: there are generators of."""
-    if region.kind == "face":
-        return ""
-    if "body" not in kinds:
-        return NO_BODIES
-    return "" if region.transform else NO_SILHOUETTE
-
-
-def _dropped(verdicts: Mapping[int, Verdict], regions: int) -> str:
-    """Why a reviewer's decisions withhold a sample, '' where they do not."""
-    if "drop" in verdicts.values():
-        return DROPPED
-    return "" if all(number < regions for number in verdicts) else "a reviewer's decision fits no region of it"
-
-
-def _obstacle(sample: Sample, photo: Photo | Unreadable, found: Found, on_miss: str) -> str:
-    """Why a sample cannot be released, '' where it can. Never names a file or a person."""
-    if isinstance(photo, Unreadable):
-        return photo.reason
-    if found.problem:
-        return found.problem
-    if found.sample != sample.id or photo.sha256 != found.sha256:
-        return "the source file changed during the run"
-    if photo.pixels.shape[:2] != (found.height, found.width):
-        return "the source file changed during the run"
-    if sample.someone and not found.regions:
-        return "a person must be here, but none was found"
-    if on_miss == "quarantine" and any(region.reason for region in found.regions):
-        return "a person's face cannot be aligned (--on-miss quarantine)"
-    return ""

@@ -35,8 +35,8 @@ class Done:
         return json.loads(self.out)
 
 
-def dsanon(*arguments: object) -> Done:
-    """Run a command; there may be one line of error, no traceback, and lines of progress before it."""
+def run(*arguments: object) -> tuple[object, str, str]:
+    """Run a command: its exit code, and what it wrote on standard output and standard error."""
     out, err = io.StringIO(), io.StringIO()
     before = signal.getsignal(signal.SIGTERM)
     with (
@@ -47,7 +47,12 @@ def dsanon(*arguments: object) -> Done:
     ):
         main()
     signal.signal(signal.SIGTERM, before)
-    return finished(exited.value.code, out.getvalue(), err.getvalue())
+    return exited.value.code, out.getvalue(), err.getvalue()
+
+
+def dsanon(*arguments: object) -> Done:
+    """Run a command; there may be one line of error, no traceback, and lines of progress before it."""
+    return finished(*run(*arguments))
 
 
 def finished(code: object, out: str, err: str) -> Done:

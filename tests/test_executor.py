@@ -298,7 +298,7 @@ def start(source: Path, release: Path, *options: object) -> subprocess.Popen[str
 def test_a_disk_that_fills_up_under_a_worker(
     cluster: Any, source: Path, tmp_path: Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = job._plan
+    plan = job.assign_shards
     with small_disk(tmp_path / "disk", "2m") as disk:
         release = disk / "release"
 
@@ -306,7 +306,7 @@ def test_a_disk_that_fills_up_under_a_worker(
             fill(disk)
             return plan(*arguments)
 
-        monkeypatch.setattr(job, "_plan", filled)
+        monkeypatch.setattr(job, "assign_shards", filled)
         done = on_ray(source, release, "--limit", CHUNK)
         assert done.code == 2
         assert "the disk is full: free some space" in done.error

@@ -147,7 +147,7 @@ def test_a_folder_of_everything_that_is_wrong_with_files(tmp_path: Path, portrai
 
 STAGES = {
     "find": (worker, "_open_finder"),
-    "render": (job, "_plan"),
+    "render": (job, "assign_shards"),
     "publish": (job, "_sweep"),
 }
 
@@ -218,7 +218,7 @@ def test_files_that_change_between_the_passes_are_withheld(
     for name in ("changed", "grown", "vanished", "linked", "same"):
         (root / name).mkdir(parents=True)
         Image.fromarray(portrait).save(root / name / "a.png")
-    plan = job._plan
+    plan = job.assign_shards
 
     def disturbed(*arguments: Any) -> Any:
         Image.fromarray(np.roll(portrait, 99, axis=1)).save(root / "changed" / "a.png")
@@ -229,7 +229,7 @@ def test_files_that_change_between_the_passes_are_withheld(
         (root / "linked" / "a.png").symlink_to(tmp_path / "elsewhere.png")
         return plan(*arguments)
 
-    monkeypatch.setattr(job, "_plan", disturbed)
+    monkeypatch.setattr(job, "assign_shards", disturbed)
     release = tmp_path / "release"
     done = anonymize(root, release, "--detectors", "hog", "--json")
     assert (done.code, done.error) == (3, "")
@@ -252,7 +252,7 @@ def test_videos_that_change_between_the_passes_are_withheld(
     root.mkdir()
     for name in ("shorter", "vanished"):
         write_clip(root / f"{name}.mp4", np.hstack([portrait, portrait]))
-    plan = job._plan
+    plan = job.assign_shards
 
     def disturbed(*arguments: Any) -> Any:
         (root / "vanished.mp4").unlink()
@@ -260,7 +260,7 @@ def test_videos_that_change_between_the_passes_are_withheld(
         (root / "shorter.mp4").write_bytes(data[: len(data) // 2])
         return plan(*arguments)
 
-    monkeypatch.setattr(job, "_plan", disturbed)
+    monkeypatch.setattr(job, "assign_shards", disturbed)
     release = tmp_path / "release"
     done = anonymize(root, release, "--detectors", "hog", "--method", "mask", "--limit", 30, "--json", dataset="video")
     assert (done.code, done.error) == (3, "")
@@ -309,14 +309,14 @@ def test_a_second_run_into_the_same_release_is_refused(
     release = tmp_path / "release"
     arguments = ["anonymize", "--dataset", "folder", source, release, "--workers", "0", "--method", "mask"]
     second: list[subprocess.CompletedProcess[str]] = []
-    plan = job._plan
+    plan = job.assign_shards
 
     def meanwhile(*anything: Any) -> Any:
         command = [sys.executable, "-c", "from dsanon.cli import main; main()", *map(str, arguments), "--resume"]
         second.append(subprocess.run(command, capture_output=True, text=True, timeout=60))
         return plan(*anything)
 
-    monkeypatch.setattr(job, "_plan", meanwhile)
+    monkeypatch.setattr(job, "assign_shards", meanwhile)
     assert dsanon(*arguments, "--detectors", "hog").code == 0
     (refused,) = second
     assert refused.returncode == 2

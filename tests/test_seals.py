@@ -81,14 +81,14 @@ def test_damage_during_the_run_ends_it_in_a_line(
     made: tuple[Path, Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, key, expected = made
-    plan: Callable[..., Any] = job._plan
+    plan: Callable[..., Any] = job.assign_shards
 
     def damaged(*arguments: Any) -> Any:
         (tmp_path / "release.private/staging/000000.found.parquet").write_bytes(b"PAR1")
         return plan(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "_plan", damaged)
+        patch.setattr(job, "assign_shards", damaged)
         done = anonymize(source, tmp_path / "release", *OPTIONS, "--key", key)
     assert done.code == 2
     assert "was damaged or altered during the run: go on with --resume" in done.error
@@ -106,7 +106,7 @@ def test_weights_that_are_altered_during_the_run_are_not_used(
     """Before fake identities are planned by what they say of themselves, and behind that."""
     monkeypatch.setenv("DSANON_MODELS", str(tmp_path / "models"))
     weights = store.add("ciagan-face", store.SHIPPED / "ciagan-face.safetensors")
-    plan: Callable[..., Any] = job._plan
+    plan: Callable[..., Any] = job.assign_shards
 
     def altered(*arguments: Any) -> Any:
         planned = None if stage == "find" else plan(*arguments)
@@ -114,7 +114,7 @@ def test_weights_that_are_altered_during_the_run_are_not_used(
             file.write(b"\xff")
         return plan(*arguments) if planned is None else planned
 
-    monkeypatch.setattr(job, "_plan", altered)
+    monkeypatch.setattr(job, "assign_shards", altered)
     done = anonymize(made[0], tmp_path / "release", "--detectors", "hog", "--method", "ciagan")
     assert done.code == 2
     assert done.error.endswith("was altered during the run: restore it, then go on with --resume")

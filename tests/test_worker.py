@@ -17,9 +17,10 @@ from dsanon.errors import BadImage
 from dsanon.found import read_found
 from dsanon.manifest import read_rows
 from dsanon.review import Decision
-from dsanon.sample import Found, Photo, Region, Sample, Unreadable
+from dsanon.rows import released_as
+from dsanon.sample import Photo, Region, Sample, Unreadable
 from dsanon.shards import Shard, make_shards
-from dsanon.worker import DIED, Setup, Worker, released_as
+from dsanon.worker import DIED, Setup, Worker
 
 
 @pytest.fixture
@@ -163,28 +164,6 @@ def test_a_full_disk_is_no_fault_of_the_sample(setup: Setup, monkeypatch: pytest
     with pytest.raises(OSError, match="No space"):
         made.render(shard, {})
     assert not shard.done(setup.staging).exists()
-
-
-def obstacle(**changes: Any) -> str:
-    pixels = np.zeros((20, 30, 3), np.uint8)
-    photo = changes.pop("photo", Photo(pixels, None, "ab"))  # type: ignore[arg-type]
-    found = Found(**{"sample": "a", "width": 30, "height": 20, "sha256": "ab", **changes})
-    return worker._obstacle(Sample("a", "a.png", someone=True), photo, found, "mask")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"photo": Unreadable("gone")}, "gone"),
-        ({"problem": "detectors failed"}, "detectors failed"),
-        ({"sha256": "cd"}, "changed during the run"),
-        ({"sample": "b"}, "changed during the run"),
-        ({"width": 31}, "changed during the run"),
-        ({}, "a person must be here"),
-    ],
-)
-def test_obstacles(changes: dict[str, Any], words: str) -> None:
-    assert words in obstacle(**changes)
 
 
 def decided(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, *decisions: tuple[int, str]) -> list[str]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dsanon.config import PAINTED
-from dsanon.job import GENERATORS
+from dsanon.config import GENERATORS
 from dsanon.models import store
 from dsanon.models.weights import read_card
 from dsanon_eval.attacks import reversal
@@ -32,7 +31,7 @@ def means_of(case: Case) -> tuple[Means, list[str]]:
     configuration = case.about.get("configuration", {})
     method, on_miss = str(configuration.get("method", "")), str(configuration.get("on_miss", "mask"))
     networks = str(case.paths.audit / "networks")
-    if method not in PAINTED:
+    if method not in GENERATORS:
         return Means(method, on_miss, networks=networks), []
     name = GENERATORS[method]
     model = next((m for m in store.describe() if m["name"] == name), None)

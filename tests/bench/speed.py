@@ -2,7 +2,7 @@
 video.
 
 Everything is measured in one run, so that ratios hold although machines differ. Rates leave start-up out: a run of
-few photos is subtracted from one of many. Prints the tables of docs/performance.md.
+few photos is subtracted from one of many. Prints tables in Markdown.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "encode": ("dsanon.sources.stills:encode",),
     "write": ("dsanon.sources.stills:write_aside", "dsanon.sources.stills:sync_files"),
     "manifest": (
-        "dsanon.worker:_Rows.settle",
-        "dsanon.worker:_Rows.finish",
+        "dsanon.rows:Rows.settle",
+        "dsanon.rows:Rows.finish",
         "dsanon.worker:write_table",
         "dsanon.worker:write_found",
     ),

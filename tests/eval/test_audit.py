@@ -12,7 +12,7 @@ import pytest
 from dsanon_eval.seeing.cache import FILE
 from PIL import Image
 
-from runs import anonymize, dsanon
+from runs import anonymize, dsanon, run
 
 PERSON = "Eileen_Collins"
 
@@ -63,25 +63,10 @@ def audited(source: Path, blurred: Path, models: Path) -> dict:
 
 def audit(release: Path, source: Path, *options: object) -> tuple[int, dict, list[str]]:
     """Exit code, report and the lines on standard error that are no progress."""
-    import contextlib
-    import io
-    import sys
-    from unittest import mock
-
-    from dsanon.cli import main
-
-    out, err = io.StringIO(), io.StringIO()
-    arguments = ["audit", release, "--source", source, "--workers", 0, "--json", *options]
-    with (
-        mock.patch.object(sys, "argv", ["dsanon", *map(str, arguments)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as exited,
-    ):
-        main()
-    lines = [line for line in err.getvalue().splitlines() if not line.startswith("look ")]
-    assert "Traceback" not in err.getvalue()
-    return int(exited.value.code or 0), json.loads(out.getvalue() or "{}"), lines
+    code, out, err = run("audit", release, "--source", source, "--workers", 0, "--json", *options)
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if not line.startswith("look ")]
+    return int(str(code or 0)), json.loads(out or "{}"), lines
 
 
 def value(report: dict, name: str, control: str = "release", model: str = "dlib_resnet") -> float:

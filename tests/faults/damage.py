@@ -14,15 +14,14 @@ from pathlib import Path
 from unittest import mock
 
 import pyarrow.parquet as pq
-from faults.stage import Missed, Scene, Stage, any_scene, begin, digests, one_line, start, unfinished
+from faults.stage import Missed, Scene, Stage, begin, digests, one_line, placed, start, unfinished
 
 from dsanon.models import store
 
 
 def staged_file_damaged(stage: Stage, dice: random.Random) -> str:
     """A staged file, or one of the unfinished release, of which bytes are changed, cut off or lost."""
-    scene = any_scene(dice)
-    release = stage.place(scene)
+    scene, release = placed(stage, dice)
     before = stage.undisturbed(scene)
     for _ in range(5):
         run = begin(stage, scene, release)

@@ -8,15 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from faults.stage import Run, Scene, Stage, a_while, any_scene, begin, kill, missed, one_line, settle
+from faults.stage import Run, Scene, Stage, a_while, begin, kill, missed, one_line, placed, settle
 
 _OWN_CLUSTER = 0.2  # share of the kills of drivers that hit one with a cluster of its own, which is dear to start
 
 
 def driver_killed(stage: Stage, dice: random.Random) -> str:
     """SIGKILL of the process that runs the job, without Ray."""
-    scene = any_scene(dice)
-    release = stage.place(scene)
+    scene, release = placed(stage, dice)
     run = begin(stage, scene, release)
     a_while(stage, scene, dice)
     kill(run)
@@ -57,8 +56,7 @@ def raylet_killed(stage: Stage, dice: random.Random) -> str:
 def _on_ray(stage: Stage, dice: random.Random, cluster: str | None, workers: int = 2) -> tuple[Scene, Path, Run]:
     """A run on Ray at a random moment of its work. cluster: the address of one; None: it starts its own"""
     psutil.wait_procs(_actors() if cluster else [], timeout=60)  # of the run before, which may be dying still
-    scene = any_scene(dice, workers)
-    release = stage.place(scene)
+    scene, release = placed(stage, dice, workers)
     run = begin(stage, scene, release, *(["--ray-address", cluster] if cluster else []))
     staging, deadline = release.with_name("release.private") / "staging", time.monotonic() + 240
     while run.alive() and not list(staging.glob("*.at")) and time.monotonic() < deadline:

@@ -48,6 +48,12 @@ def any_scene(dice: random.Random, workers: int = 0) -> Scene:
     )
 
 
+def placed(stage: Stage, dice: random.Random, workers: int = 0) -> tuple[Scene, Path]:
+    """Any scene, and RELEASE of a new run of it."""
+    scene = any_scene(dice, workers)
+    return scene, stage.place(scene)
+
+
 @dataclass
 class Run:
     """A ``dsanon`` command in a process of its own."""

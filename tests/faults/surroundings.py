@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from faults.stage import Missed, Stage, a_while, any_scene, begin, digests, kill, one_line, settle, start
+from faults.stage import Missed, Stage, a_while, any_scene, begin, digests, kill, one_line, placed, settle, start
 
 from runs import small_disk
 
@@ -37,11 +37,10 @@ def disk_full(stage: Stage, dice: random.Random) -> str:
 
 def source_disturbed(stage: Stage, dice: random.Random) -> str:
     """A source file that changes, vanishes or becomes a pipe in the middle: its sample alone is withheld."""
-    scene = any_scene(dice)
-    release = stage.place(scene)
-    before = stage.undisturbed(scene)
+    scene, release = placed(stage, dice)
     run = begin(stage, scene, release)
     a_while(stage, scene, dice)
+    before = stage.undisturbed(scene)
     victim = dice.choice(sorted(release.with_name("source").iterdir()))
     what = dice.choice(["changes", "vanishes", "pipe", "grows", "link"])
     if what == "changes":
@@ -82,8 +81,7 @@ def clock_jumps(stage: Stage, dice: random.Random) -> str:
     if not library.exists():
         code = Path(__file__).with_name("clock.c")
         subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, code], check=True)
-    scene = any_scene(dice)
-    release = stage.place(scene)
+    scene, release = placed(stage, dice)
     seconds = stage.undisturbed(scene).seconds
     run = begin(stage, scene, release, environment={"LD_PRELOAD": str(library)})
     if dice.random() < 0.5:
@@ -98,8 +96,7 @@ def clock_jumps(stage: Stage, dice: random.Random) -> str:
 
 def two_runs(stage: Stage, dice: random.Random) -> str:
     """Two runs into the same release, a random moment apart: one makes it, the other says one line."""
-    scene = any_scene(dice)
-    release = stage.place(scene)
+    scene, release = placed(stage, dice)
     before = stage.undisturbed(scene)
     first = begin(stage, scene, release)
     time.sleep(dice.choice([0, dice.uniform(0, 0.1), dice.uniform(0, before.seconds)]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from dsanon.config import GENERATORS
 from dsanon.errors import UsageError
-from dsanon.job import GENERATORS
 from dsanon.sources.lfw import Pair, parse_pairs
 from dsanon_eval.attacks.lfw_protocol import FAR
 from dsanon_eval.reproduce import figures, paper, rows

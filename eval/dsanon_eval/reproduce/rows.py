@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsanon.config import GENERATORS
 from dsanon.errors import WeightsError
-from dsanon.job import GENERATORS
 from dsanon.models import store
 from dsanon.models.painters import painter_file
 from dsanon.models.weights import GeneratorCard, read_card

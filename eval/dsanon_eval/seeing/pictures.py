@@ -15,7 +15,7 @@ import numpy as np
 
 from dsanon import shape_model
 from dsanon.align import warp
-from dsanon.config import PAINTED
+from dsanon.config import GENERATORS
 from dsanon.errors import UsageError
 from dsanon.footprint import footprint
 from dsanon.images import read_photo
@@ -51,7 +51,7 @@ class Means:
     @property
     def painted(self) -> bool:
         """Whether the method paints faces under a secret key, so that an attacker's own run gives others."""
-        return self.method in PAINTED
+        return self.method in GENERATORS
 
 
 def is_derived(kind: str) -> bool:
