@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.report import curves as lines
 from dsanon_eval.report.audit_files import write_audit
-from dsanon_eval.report.page import write_report
+from dsanon_eval.report.page import draw, write_report
 from dsanon_eval.review import queue as review_queue
 from dsanon_eval.seeing.case import Case, open_case, pick
 from dsanon_eval.seeing.gathered import Gathered
@@ -102,11 +103,15 @@ def audit(
         some, without = whole_people.measure(case, pick(case, plan.faces, plan.each), plan.frames, plan.each)
         figures, notes = figures + some, notes + without
         lap("people")
+        _queue(case, gathered)
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += attackers_notes + more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)
     # no face is nothing to attack; and a video may show one person only, whom nobody can be mistaken for
     failed = gates.failures(figures) + (missing if case.rows.num_rows and case.dataset != "video" else [])
+    lap("judge")
+    drawn = draw(figures, lines.by_figure(curves), case.paths.release)
+    lap("draw")
     report = {
         "schema": 1,
         "release": case.paths.release.name,
@@ -129,11 +134,9 @@ def audit(
     }
     folder = case.paths.release / "audit"
     write_audit(folder, report, figures, curves, scanned.findings)
-    if case.mapped:
-        _queue(case, gathered)
-    page = write_report(case.paths.release, source, case.paths.private, key)
-    shown_source = write_report(case.paths.release, source, case.paths.private, key, True) if with_source else None
-    return Audit(folder, report, failed, scanned.findings, page, shown_source)
+    show = partial(write_report, case.paths.release, source, case.paths.private, key, drawn=drawn)
+    page = show()
+    return Audit(folder, report, failed, scanned.findings, page, show(with_source=True) if with_source else None)
 
 
 def _needed(case: Case) -> tuple[Fact, ...]:
