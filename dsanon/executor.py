@@ -188,8 +188,8 @@ class Actors:
                 explained = False
                 if call:
                     with_node = self._homes.get(index) not in self._alive()  # no sample is to blame for that
-                    calls, explained = ([call], True) if with_node else self._without_culprit(call, deaths)
-                    queue.extendleft(reversed(calls))
+                    instead, explained = ([call], True) if with_node else self._without_culprit(call, deaths)
+                    queue.extendleft(reversed(instead))
                 unexplained = 0 if explained else unexplained + 1
                 if unexplained == _UNEXPLAINED:
                     raise DsanonError(

@@ -86,7 +86,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
 def test_samples_that_kill_every_worker_are_withheld(
     cluster: Any, source: Path, inline: Path, tmp_path: Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One in the first pass, one in the second in the middle of a batch; Ray tells of waiting calls first."""
+    """One in the first pass, one in the second in the middle of a batch; Ray tells of the latest call first."""
 
     class Poisoned(Worker):
         def __init__(self, setup: Setup) -> None:
@@ -136,6 +136,7 @@ class Failing:
     """A worker whose every shard fails in its own way."""
 
     def __init__(self, setup: Setup) -> None:
+        self.setup = setup
         if setup.config.seed == 1:
             raise ReleaseError("SOURCE is not here")
         if setup.config.seed == 2:
@@ -209,6 +210,29 @@ def test_a_cluster_without_nodes_is_not_waited_for(
         workers.close()
 
 
+class Meeting(Failing):
+    """Its call lasts until two are under way."""
+
+    def find(self, shard: Shard) -> dict[str, int]:
+        root, deadline = self.setup.config.source, time.monotonic() + 30
+        (root / f"{shard.number}.met").touch()
+        while len(met := list(root.glob("*.met"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return {"met": len(met)}
+
+
+def test_no_call_waits_behind_another_for_a_worker_that_comes_later(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first worker that has its place leaves the second call to the other one."""
+    monkeypatch.setattr(executor, "Worker", Meeting)
+    workers = OnRay(setup(tmp_path), 2, None)
+    try:
+        assert list(workers.run([*find(4), *find(5)])) == [{"met": 2}] * 2
+    finally:
+        workers.close()
+
+
 def test_there_are_no_more_actors_than_there_is_room_for(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +242,15 @@ def test_there_are_no_more_actors_than_there_is_room_for(
     try:
         calls = [call for number in range(4, 14) for call in find(number)]
         assert len(list(workers.run(calls))) == 10
+        with monkeypatch.context() as patched:
+            patched.setattr(workers, "_room", lambda: 3)  # that the third CPU's node is lost is not known so far
+            workers._looked -= executor._LOOK
+            workers._look_around()
+            assert list(workers._actors) == [0, 1, 2]
+        workers._looked -= executor._LOOK
+        workers._look_around()
+        assert list(workers._actors) == [0, 1]
+        assert 2 not in workers._arriving.values()
         monkeypatch.setattr(workers, "_room", lambda: 1)  # a node is lost
         workers._replace(0)
         assert list(workers._actors) == [1]
