@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dsanon.detectors import open_detectors
+from dsanon.detectors import Detector, open_detectors
 from dsanon.errors import ReleaseError
 from dsanon.images import read_regular
 from dsanon.sample import Unreadable
@@ -196,7 +196,8 @@ class _Looker:
     """Pictures, as detectors see them that are opened at the first one: it travels before that."""
 
     def __init__(self, detectors: str) -> None:
-        self._names, self._detectors = detectors, None if detectors else []
+        self._names = detectors
+        self._detectors: list[Detector] | None = None if detectors else []
 
     def __call__(self, case: Case) -> Looked:
         self._detectors = open_detectors(self._names) if self._detectors is None else self._detectors
