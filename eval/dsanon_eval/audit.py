@@ -140,8 +140,8 @@ def audit(
 
 
 def _needed(case: Case) -> tuple[Fact, ...]:
-    """What every worker must see: the source, the release, the private side, and the weights of who looks."""
-    weights = [("the weights", store.path(m["name"])) for m in store.describe() if m["usable"] and m["sha256"]]
+    """What every worker must see: the source, the release, the private side, and the weights that were added."""
+    weights = [("the weights", store.path(m["name"])) for m in store.describe() if m["source"] == "registered"]
     private = [("the private side", case.paths.private)] if case.mapped else []
     return facts([("SOURCE", case.source), ("the release", case.paths.release), *private, *weights])
 
