@@ -30,6 +30,10 @@ _FINDINGS = 20  # leaks that an audit prints
 Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize` made.")]
 Place = Annotated[str, typer.Argument(help="A release that `dsanon anonymize` made: a folder or s3://…")]
 Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
+Workers = Annotated[
+    int, typer.Option(help="Ray actors; 0 runs here, without Ray [default: all cores, or all of the cluster's].")
+]
+RayAddress = Annotated[str | None, typer.Option(help="An existing Ray cluster with shared storage.")]
 Key = Annotated[Path | None, typer.Option(help="Its key file, if not in the private side.")]
 
 
@@ -57,10 +61,8 @@ def anonymize(
         Path | None, typer.Option(help="The secret [default: RELEASE.private/key, made if missing].")
     ] = None,
     private: Annotated[Path | None, typer.Option(help="What must not be published [default: RELEASE.private].")] = None,
-    workers: Annotated[
-        int, typer.Option(help="Ray actors; 0 runs here, without Ray [default: all cores, or all of the cluster's].")
-    ] = -1,
-    ray_address: Annotated[str | None, typer.Option(help="An existing Ray cluster with shared storage.")] = None,
+    workers: Workers = -1,
+    ray_address: RayAddress = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished release.")] = False,
     review: Annotated[
@@ -74,16 +76,14 @@ def anonymize(
 ) -> None:
     """Make a release in which nobody can be recognised."""
     from dsanon.config import JobConfig
-    from dsanon.executor import EVERYWHERE
     from dsanon.job import anonymize as run
-    from dsanon.job import check_source, default_workers
+    from dsanon.job import check_source
     from dsanon.layout import ReleasePaths
     from dsanon.plan import read_cameras, read_kept
     from dsanon.progress import FirstLines
     from dsanon.storage import place
 
-    if workers < -1:
-        raise UsageError(f"--workers {workers}: expected 0 (inline) or more")
+    count = _count(workers, ray_address)
     if review and not resume:
         raise UsageError("--review goes with --resume: it changes a finished release")
     dataset_place = check_source(place(source))
@@ -105,8 +105,6 @@ def anonymize(
         kept=read_kept(keep) if keep else frozenset(),
     )
     paths = ReleasePaths.of(dataset_place, place(release), private, key)
-    everywhere = EVERYWHERE if ray_address else default_workers()
-    count = everywhere if workers == -1 else workers
     with redirect_stdout(FirstLines()):  # Ray reports a dead worker on standard output
         outcome = run(config, paths, count, ray_address, resume, overwrite, review=review)
     for warning in outcome.warnings:
@@ -138,25 +136,24 @@ def audit(
     with_source: Annotated[
         bool, typer.Option("--with-source", help="A second page with crops of the source, on the private side.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one [default: all cores].")] = -1,
+    workers: Workers = -1,
+    ray_address: RayAddress = None,
     as_json: Json = False,
 ) -> None:
     """Attack a release as an adversary would, and check every gate; writes RELEASE/audit."""
     from dsanon_eval.audit import audit as run
 
-    from dsanon.job import default_workers
     from dsanon.layout import ReleasePaths
     from dsanon.objects import at_hand
+    from dsanon.progress import FirstLines
     from dsanon.storage import Bucket, place
 
-    if workers < -1:
-        raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
+    count = _count(workers, ray_address)
     made, given = place(release), place(source)
-    processes = default_workers() if workers == -1 else workers
     if isinstance(made, Bucket):
         private = ReleasePaths.of(None, made, private, key).private
-    with at_hand(made, given) as (folder, originals):
-        done = run(folder, originals, private, key, suite, gates, processes, attributes, with_source)
+    with at_hand(made, given) as (folder, originals), redirect_stdout(FirstLines()):
+        done = run(folder, originals, private, key, suite, gates, count, attributes, with_source, ray_address)
     if as_json:
         print(json.dumps(done.report))
     else:
@@ -283,23 +280,33 @@ def reproduce(
         int | None, typer.Option(help="Only N people of CelebA, or N pairs of each kind in each of LFW's folds.")
     ] = None,
     faces: Annotated[int, typer.Option(help="For swap: faces to paint.")] = 5000,
-    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one [default: all cores].")] = -1,
+    workers: Workers = -1,
     as_json: Json = False,
 ) -> None:
     """Run one of the paper's experiments, with its figures beside ours."""
     from dsanon_eval.reproduce.command import reproduce as run
 
-    from dsanon.job import default_workers
+    from dsanon.progress import FirstLines
 
-    if workers < -1:
-        raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
-    done = run(experiment, data, out, limit, faces, default_workers() if workers == -1 else workers)
+    with redirect_stdout(FirstLines()):
+        done = run(experiment, data, out, limit, faces, _count(workers))
     print(json.dumps(done.report) if as_json else f"{done.page}\nwritten to {done.file}")
 
 
 for command in (catalogue.datasets, catalogue.methods, catalogue.recipes):
     app.command()(command)
 app.add_typer(catalogue.models_app, name="models")
+
+
+def _count(workers: int, ray_address: str | None = None) -> int:
+    """How many workers. Raises UsageError."""
+    from dsanon.executor import EVERYWHERE
+    from dsanon.job import default_workers
+
+    if workers < -1:
+        raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
+    everything = EVERYWHERE if ray_address else default_workers()
+    return everything if workers == -1 else workers
 
 
 def _figure(row: dict[str, Any]) -> str:

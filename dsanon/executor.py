@@ -1,4 +1,4 @@
-"""Where a worker's calls run: inline, or on Ray actors that are replaced when they die."""
+"""Where calls run: inline, or on Ray actors that are replaced when they die. The job's calls are its workers'."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Protocol
 
 from dsanon.errors import DsanonError, UsageError
-from dsanon.lock import share
-from dsanon.nodes import check_nodes, missing
+from dsanon.nodes import Fact, check_nodes, missing
 from dsanon.sample import Sample
-from dsanon.shards import Shard
 from dsanon.worker import DIED, Setup, Worker
 
-Call = tuple[str, Shard, tuple[Any, ...]]  # method of Worker, shard, further arguments
+Call = tuple[str, Any, tuple[Any, ...]]  # method of the worker, what it works on (a Shard), further arguments
 _DEATHS_OF_A_SAMPLE = 2  # after so many it is quarantined
 _LOOK_AFTER = 10.0  # seconds without an answer after which the cluster is looked at
 _UNEXPLAINED = 5  # so many deaths in a row that no sample explains end the run
@@ -59,12 +58,27 @@ class Inline:
         torch.set_flush_denormal(False)
 
 
+class Start(Protocol):
+    """What a worker is made from, as far as it matters to whoever makes it."""
+
+    @property
+    def needed(self) -> Sequence[Fact]:
+        """What its node must see."""
+
+    @property
+    def gpu(self) -> bool:
+        """Whether it takes a GPU."""
+
+    def begin(self) -> None:
+        """Done in its process before it is made."""
+
+
 class Remote:
     """A worker in a process of its own. What it raises survives the way back: pickles, and is an ordinary exception."""
 
-    def __init__(self, kind: type[Worker], setup: Setup) -> None:
+    def __init__(self, kind: type, setup: Start) -> None:
         self._kind, self._setup = kind, setup
-        self._worker: Worker | None = None
+        self._worker: Any = None
 
     def home(self) -> str:
         """The node that it has a place on."""
@@ -72,7 +86,7 @@ class Remote:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def call(self, method: str, shard: Shard, *further: Any) -> dict[str, int]:
+    def call(self, method: str, *arguments: Any) -> Any:
         """The worker is made for its first call, so that what goes wrong then arrives as well."""
         try:
             if self._worker is None:
@@ -80,10 +94,9 @@ class Remote:
                     raise UsageError(
                         f"a worker's node, {socket.gethostname()}, {lack}: mount it there, or take the node out"
                     )
-                share(self._setup.staging)
+                self._setup.begin()
                 self._worker = self._kind(self._setup)
-            counts: dict[str, int] = getattr(self._worker, method)(shard, *further)
-            return counts
+            return getattr(self._worker, method)(*arguments)
         except DsanonError:
             raise
         except MemoryError as error:
@@ -96,21 +109,23 @@ class Remote:
             raise DsanonError(f"a worker failed: {_line(error)}") from None
 
 
-class OnRay:
-    """``workers`` plain actors with their models loaded once; pixels never enter the object store.
+class Actors:
+    """``workers`` plain actors of a ``kind``, made from its setup, with their models loaded once.
 
     There are never more actors than the cluster has room for. One gets a call when it has its place and nothing else to
     do, so no call waits for a place, or behind another while an actor idles. Nodes may go (their calls are repeated
     elsewhere) and come (they get actors).
     """
 
-    def __init__(self, setup: Setup, workers: int, address: str | None) -> None:
+    again = "go on with --resume"  # what to do when a run has ended early
+
+    def __init__(self, kind: type, setup: Start, workers: int, address: str | None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
 
         self._ray = ray
-        self._setup = setup
+        self._kind, self._setup = kind, setup
         self._workers = workers
         self._deadly: tuple[type[Exception], ...] = (
             ray.exceptions.RayActorError,
@@ -124,7 +139,7 @@ class OnRay:
         self._started = not ray.is_initialized()
         if self._started:
             _start(ray, workers, address)
-        self._needs = {"CPU": 1} | ({"GPU": 1} if setup.config.device.startswith("cuda") else {})
+        self._needs = {"CPU": 1} | ({"GPU": 1} if setup.gpu else {})
         room = self._room()
         if room < 1:
             self.close()
@@ -141,15 +156,17 @@ class OnRay:
         for index in range(min(workers, room)):
             self._hire(index)
 
-    def run(self, calls: Iterable[Call]) -> Iterator[dict[str, int]]:
-        """Counts as they come; a dead actor is replaced and its calls repeated."""
-        queue = deque(calls)
-        for path in self._setup.staging.glob("*.at"):  # what an earlier run left does not tell what this one dies of
-            path.unlink(missing_ok=True)
+    def run(self, calls: Iterable[Call]) -> Iterator[Any]:
+        """Answers as they come; a dead actor is replaced and its calls repeated. Takes from ``calls`` as it needs."""
+        queue: deque[Call] = deque()
+        rest = iter(calls)
         flying: dict[Any, tuple[int, Call]] = {}
         deaths: Counter[str] = Counter()  # by sample
         unexplained = 0
-        while queue or flying:
+        while True:
+            queue.extend(islice(rest, max(0, len(self._actors) - len(queue))))
+            if not queue and not flying:
+                return
             self._submit(queue, flying)
             ready, _ = self._ray.wait([*flying, *self._arriving], num_returns=1, timeout=_LOOK)
             self._look_around()
@@ -171,8 +188,8 @@ class OnRay:
                 explained = False
                 if call:
                     with_node = self._homes.get(index) not in self._alive()  # no sample is to blame for that
-                    call, explained = (call, True) if with_node else self._without_culprit(call, deaths)
-                    queue.appendleft(call)
+                    instead, explained = ([call], True) if with_node else self._without_culprit(call, deaths)
+                    queue.extendleft(reversed(instead))
                 unexplained = 0 if explained else unexplained + 1
                 if unexplained == _UNEXPLAINED:
                     raise DsanonError(
@@ -196,7 +213,7 @@ class OnRay:
                 flying[self._actors[index].call.remote(method, shard, *further)] = (index, call)
 
     def _hire(self, index: int) -> None:
-        self._actors[index] = self._class.remote(Worker, self._setup)
+        self._actors[index] = self._class.remote(self._kind, self._setup)
         self._arriving[self._actors[index].home.remote()] = index
 
     def _replace(self, index: int) -> None:
@@ -231,7 +248,7 @@ class OnRay:
             f"{' and '.join(f'1 {name}' for name in self._needs)}, {self._free()}"
         )
         if now - self._worked > _GIVE_UP:
-            raise UsageError(f"{waiting}; nobody worked for {_GIVE_UP:.0f} s: make room, then go on with --resume")
+            raise UsageError(f"{waiting}; nobody worked for {_GIVE_UP:.0f} s: make room, then {self.again}")
         if now - self._said >= _SAY or self._said <= self._began:
             self._said = now
             print(
@@ -251,25 +268,15 @@ class OnRay:
     def _refuse_dead_cluster(self) -> None:
         """Actors that wait for a place on a cluster without nodes would wait for ever."""
         if not any(node["Alive"] for node in self._ray.nodes()):
-            raise DsanonError("Ray failed, not a sample: its last node died (killed, or out of memory); use --resume")
+            raise DsanonError(f"Ray failed, not a sample: its last node died (killed, or out of memory); {self.again}")
 
     def _room(self) -> int:
         resources = self._ray.cluster_resources()
         return int(min(resources.get(name, 0) for name in self._needs))
 
-    def _without_culprit(self, call: Call, deaths: Counter[str]) -> tuple[Call, bool]:
-        """(the call again, whether the death has a culprit); one that was there twice is marked as ``DIED``."""
-        method, shard, further = call
-        try:
-            number = int(shard.at(self._setup.staging).read_text())
-        except (OSError, ValueError):  # the call was waiting for its turn
-            return call, False
-        if shard.samples[number].problem:  # it was not even read
-            return call, False
-        deaths[shard.samples[number].id] += 1
-        if deaths[shard.samples[number].id] < _DEATHS_OF_A_SAMPLE:
-            return call, True
-        return (method, replace(shard, samples=condemn(shard.samples, number)), further), True
+    def _without_culprit(self, call: Call, deaths: Counter[str]) -> tuple[list[Call], bool]:
+        """What is called instead of ``call``, of which an actor died; and whether the death has a culprit."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Stop the actors, and Ray where this process started it."""
@@ -277,6 +284,34 @@ class OnRay:
             self._ray.kill(actor)
         if self._started:
             self._ray.shutdown()
+
+
+class OnRay(Actors):
+    """The job's workers; pixels never enter the object store."""
+
+    def __init__(self, setup: Setup, workers: int, address: str | None) -> None:
+        super().__init__(Worker, setup, workers, address)
+        self._staging = setup.staging
+
+    def run(self, calls: Iterable[Call]) -> Iterator[dict[str, int]]:
+        """Counts as they come; see :meth:`Actors.run`."""
+        for path in self._staging.glob("*.at"):  # what an earlier run left does not tell what this one dies of
+            path.unlink(missing_ok=True)
+        yield from super().run(calls)
+
+    def _without_culprit(self, call: Call, deaths: Counter[str]) -> tuple[list[Call], bool]:
+        """One that was there twice is marked as ``DIED``."""
+        method, shard, further = call
+        try:
+            number = int(shard.at(self._staging).read_text())
+        except (OSError, ValueError):  # the call was waiting for its turn
+            return [call], False
+        if shard.samples[number].problem:  # it was not even read
+            return [call], False
+        deaths[shard.samples[number].id] += 1
+        if deaths[shard.samples[number].id] < _DEATHS_OF_A_SAMPLE:
+            return [call], True
+        return [(method, replace(shard, samples=condemn(shard.samples, number)), further)], True
 
 
 def condemn(samples: Sequence[Sample], number: int) -> tuple[Sample, ...]:

@@ -14,6 +14,7 @@ from dsanon.config import JobConfig
 from dsanon.durable import PRIVATE, explained, write_json
 from dsanon.errors import BadImage, StorageError
 from dsanon.found import read_found, write_found
+from dsanon.lock import share
 from dsanon.manifest import write_table
 from dsanon.models.painters import Generators, refuse_altered
 from dsanon.naming import Names
@@ -49,6 +50,15 @@ class Setup:
     generators: Generators
     decisions: tuple[Decision, ...] = ()
     needed: tuple[Fact, ...] = ()
+
+    @property
+    def gpu(self) -> bool:
+        """Whether a worker takes a GPU."""
+        return self.config.device.startswith("cuda")
+
+    def begin(self) -> None:
+        """Note in a worker's process that it works here, so that a resumed run waits for its end."""
+        share(self.staging)
 
 
 class Worker:

@@ -6,21 +6,25 @@ import os
 import platform
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dsanon
 from dsanon.errors import UsageError
 from dsanon.manifest import read_rows
+from dsanon.models import store
+from dsanon.nodes import Fact, facts
 from dsanon_eval import gates, trained
 from dsanon_eval.attacks import disjoint, subgroups
+from dsanon_eval.crew import Crew
 from dsanon_eval.figures import measure
 from dsanon_eval.leaks import scanner as leaks
 from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.report import curves as lines
 from dsanon_eval.report.audit_files import write_audit
-from dsanon_eval.report.page import write_report
+from dsanon_eval.report.page import draw, write_report
 from dsanon_eval.review import queue as review_queue
 from dsanon_eval.seeing.case import Case, open_case, pick
 from dsanon_eval.seeing.gathered import Gathered
@@ -56,9 +60,11 @@ def audit(
     workers: int = 0,
     attributes: Path | None = None,
     with_source: bool = False,
+    ray_address: str | None = None,
 ) -> Audit:
-    """Attack a release and write RELEASE/audit, and the review queue beside the key. workers: processes; 0: this one.
+    """Attack a release and write RELEASE/audit, and the review queue beside the key.
 
+    workers: Ray actors; 0 works in this process · ray_address: of a cluster whose nodes see the same files
     attributes: of people, by their photo, in CelebA's format: subgroups of the report
     with_source: write the page with crops of the source, too, on the private side
     Raises UsageError, ReleaseError, KeyFileError and WeightsError for what the user can mend.
@@ -78,16 +84,17 @@ def audit(
         seconds[stage] = round(time.perf_counter() - began - sum(seconds.values()), 3)
 
     lap("open")
-    scanned = leaks.examine(case.paths.release, source, private, key=key, workers=max(1, workers))
-    lap("scan")
-    gathered, notes = look(case, SUITES[suite], means, workers)
-    lap("look")
-    figures, curves, more = measure(case, gathered, known)
-    lap("measure")
-    if case.mapped and SUITES[suite].restored:
-        networks, about = _trained(case, SUITES[suite], means, workers)
-        figures, more = figures + networks, more + about
-        lap("train")
+    with Crew(workers, ray_address, _needed(case)) as crew:
+        scanned = leaks.examine(case.paths.release, source, private, key=key, crew=crew)
+        lap("scan")
+        gathered, notes = look(case, SUITES[suite], means, crew)
+        lap("look")
+        figures, curves, more = measure(case, gathered, known)
+        lap("measure")
+        if case.mapped and SUITES[suite].restored:
+            networks, about = _trained(case, SUITES[suite], means, crew)
+            figures, more = figures + networks, more + about
+            lap("train")
     if case.mapped and case.dataset in SEQUENCES:
         figures += temporal.measure(case.paths.release, case.source, case.paths.private)
         lap("watch")
@@ -96,11 +103,15 @@ def audit(
         some, without = whole_people.measure(case, pick(case, plan.faces, plan.each), plan.frames, plan.each)
         figures, notes = figures + some, notes + without
         lap("people")
+        _queue(case, gathered)
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += attackers_notes + more + _seen_in_training(case, gathered)
     figures, missing = gates.apply(rules, figures)
     # no face is nothing to attack; and a video may show one person only, whom nobody can be mistaken for
     failed = gates.failures(figures) + (missing if case.rows.num_rows and case.dataset != "video" else [])
+    lap("judge")
+    drawn = draw(figures, lines.by_figure(curves), case.paths.release)
+    lap("draw")
     report = {
         "schema": 1,
         "release": case.paths.release.name,
@@ -123,11 +134,16 @@ def audit(
     }
     folder = case.paths.release / "audit"
     write_audit(folder, report, figures, curves, scanned.findings)
-    if case.mapped:
-        _queue(case, gathered)
-    page = write_report(case.paths.release, source, case.paths.private, key)
-    shown_source = write_report(case.paths.release, source, case.paths.private, key, True) if with_source else None
-    return Audit(folder, report, failed, scanned.findings, page, shown_source)
+    show = partial(write_report, case.paths.release, source, case.paths.private, key, drawn=drawn)
+    page = show()
+    return Audit(folder, report, failed, scanned.findings, page, show(with_source=True) if with_source else None)
+
+
+def _needed(case: Case) -> tuple[Fact, ...]:
+    """What every worker must see: the source, the release, the private side, and the weights that were added."""
+    weights = [("the weights", store.path(m["name"])) for m in store.describe() if m["source"] == "registered"]
+    private = [("the private side", case.paths.private)] if case.mapped else []
+    return facts([("SOURCE", case.source), ("the release", case.paths.release), *private, *weights])
 
 
 def _queue(case: Case, gathered: Gathered) -> None:
@@ -141,10 +157,10 @@ def _queue(case: Case, gathered: Gathered) -> None:
     review_queue.write_queue(case.paths.private, review_queue.build(manifest, case.rows, near))
 
 
-def _trained(case: Case, plan: Plan, means: Means, workers: int) -> tuple[list[Measurement], list[str]]:
+def _trained(case: Case, plan: Plan, means: Means, crew: Crew) -> tuple[list[Measurement], list[str]]:
     chosen = pick(case, plan.faces, plan.each)
     suite = everything(case)[0]
-    return trained.measure(case, chosen, plan.restored, plan.pairs, plan.seeds, suite, means, workers)
+    return trained.measure(case, chosen, plan.restored, plan.pairs, plan.seeds, suite, means, crew)
 
 
 def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:

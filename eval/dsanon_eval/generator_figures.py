@@ -25,6 +25,7 @@ from dsanon.models.weights import read_card
 from dsanon.plan import Control
 from dsanon.sources.lfw import parse_pairs
 from dsanon_eval.attacks import control as identity_control
+from dsanon_eval.crew import Crew
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks import recognisers
 from dsanon_eval.reproduce import figures, rows, worst_results
@@ -43,14 +44,14 @@ def measure(
     folds: int,
     out: Path,
     cache: Cache,
-    workers: int = 0,
+    crew: Crew | None = None,
 ) -> dict[str, Any]:
     """All figures, as the object that is written; the pages of the worst faces are written beside ``out``.
 
     Raises UsageError where DATA lacks the datasets.
     """
     began = time.perf_counter()
-    bench = Bench(cache, workers)
+    bench = Bench(cache, crew)
     identities = read_card(weights).config.identities
     release = Row("release", "", "", weights)
     measurements: list[Measurement] = []
@@ -134,13 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=10, help="patterns, and probes, of each vector [10]")
     parser.add_argument("--folds", type=int, default=2, help="of LFW's ten; 0 leaves LFW out [2]")
     parser.add_argument("--cache", type=Path, help="remembers what was seen of real faces [OUT.cache, mode 0700]")
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0 works in this one [0]")
+    parser.add_argument("--workers", type=int, default=0, help="Ray actors; 0 works in this process [0]")
     options = parser.parse_args(arguments)
     import torch
 
     torch.set_flush_denormal(True)
     try:
-        with Cache(options.cache or options.out.with_name(options.out.name + ".cache")) as cache:
+        kept = options.cache or options.out.with_name(options.out.name + ".cache")
+        with Cache(kept) as cache, Crew(max(0, options.workers)) as crew:
             report = measure(
                 options.data,
                 options.weights,
@@ -150,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.folds,
                 options.out,
                 cache,
-                max(0, options.workers),
+                crew,
             )
         write_json(options.out, report)
     except DsanonError as error:

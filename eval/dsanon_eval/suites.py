@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dsanon.models import store
 from dsanon_eval.attacks import disjoint, outside, parrot
+from dsanon_eval.crew import Crew
 from dsanon_eval.networks import inception
 from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.case import Case, Scene, pick
@@ -65,13 +66,13 @@ def everything(case: Case) -> tuple[Suite, list[str]]:
     return suite, notes + without + without_features + usable((inception.NAME,))[1]
 
 
-def look(case: Case, plan: Plan, means: Means, workers: int) -> tuple[Gathered, list[str]]:
+def look(case: Case, plan: Plan, means: Means, crew: Crew) -> tuple[Gathered, list[str]]:
     """See the chosen scenes with every instrument whose weights are here; and notes on what is missing."""
     if not case.mapped:
         fast, notes = usable(FAST_DETECTORS)
         bare = Suite(tuple(fast))
         chosen = pick(case, plan.faces, plan.each)
-        return _seen(case, chosen, lambda _: (("release", bare),), workers), [*notes, UNMAPPED]
+        return _seen(case, chosen, lambda _: (("release", bare),), crew), [*notes, UNMAPPED]
     suite, notes = everything(case)
     slow, without_slow = usable(plan.slow)
     notes += without_slow
@@ -98,20 +99,20 @@ def look(case: Case, plan: Plan, means: Means, workers: int) -> tuple[Gathered, 
             pictures += [(name, Suite(tuple(slow))) for name in ("original", "release") if slow]
         return tuple(pictures)
 
-    return _seen(case, chosen, looks, workers, means), notes
+    return _seen(case, chosen, looks, crew, means), notes
 
 
 def _seen(
     case: Case,
     chosen: set[str],
     looks: Callable[[Scene], tuple[Look, ...]],
-    workers: int,
+    crew: Crew,
     means: Means | None = None,
 ) -> Gathered:
     scenes = ((scene, looks(scene)) for scene in case.scenes(chosen))
     with Cache(case.paths.audit if case.mapped else None) as cache:
         data = case.paths.release / "data"
-        return gather(observe(scenes, len(chosen), case.root, data, workers, cache, means))
+        return gather(observe(scenes, len(chosen), case.root, data, crew, cache, means))
 
 
 def generator_of(case: Case) -> Path | None:

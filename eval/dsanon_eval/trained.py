@@ -5,13 +5,11 @@ Half of the people are learnt from, the others measured; nobody is on both sides
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from dsanon.config import GENERATORS
 from dsanon.models import store
 from dsanon.models.weights import read_card
 from dsanon_eval.attacks import reversal
+from dsanon_eval.crew import Crew, arithmetic
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks import undo
 from dsanon_eval.seeing.cache import Cache
@@ -43,7 +41,7 @@ def means_of(case: Case) -> tuple[Means, list[str]]:
 
 
 def measure(
-    case: Case, chosen: set[str], measured: int, pairs: int, seeds: int, suite: Suite, means: Means, workers: int
+    case: Case, chosen: set[str], measured: int, pairs: int, seeds: int, suite: Suite, means: Means, crew: Crew
 ) -> tuple[list[Measurement], list[str]]:
     """Reversal and training on the release, over the ``chosen`` samples; and notes.
 
@@ -54,7 +52,7 @@ def measure(
         return [], ["no network was trained: nobody would be left to measure it on"]
     kinds = ("release", *UNDONE)
     notes: list[str] = []
-    with _all_cores(workers):
+    with arithmetic(crew.threads):
         names, count = reversal.learn(case, learnt, kinds, means, case.paths.audit / "networks", undo.STEPS)
     if not names:
         notes.append(f"no network was trained: {count} faces to learn from, at least {reversal.LEAST} are needed")
@@ -65,27 +63,12 @@ def measure(
     scenes = ((scene, tuple(looks)) for scene in case.scenes(asked))
     with Cache(case.paths.audit) as cache:
         data = case.paths.release / "data"
-        gathered = gather(observe(scenes, len(asked), case.root, data, workers, cache, means))
+        gathered = gather(observe(scenes, len(asked), case.root, data, crew, cache, means))
     figures = reversal.reversal(gathered, names)
-    with _all_cores(workers):
+    with arithmetic(crew.threads):
         taught = training.windows(case, learnt, ("release", *TAUGHT), means)
         figures += training.measure(taught, training.windows(case, asked, ("original",), means), seeds)
     notes.append(
         f"networks were trained on {count} faces of half of the people, and measured on {len(gathered.faces)} of others"
     )
     return figures, notes
-
-
-@contextmanager
-def _all_cores(workers: int) -> Iterator[None]:
-    """torch with as many threads as there are workers; denormal numbers are slow, and none is needed."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, workers))
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)

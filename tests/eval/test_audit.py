@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from dsanon_eval import audit as command
 from dsanon_eval.seeing.cache import FILE
 from PIL import Image
 
@@ -54,11 +57,21 @@ def blurred(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def audited(source: Path, blurred: Path, models: Path) -> dict:
     """The report of an audit that fails: a blur of three pixels hides nobody."""
+    spent = []
+
+    def timed(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        done = run(*arguments)
+        spent.append(time.perf_counter() - began)
+        return done
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DSANON_MODELS", str(models))
+        run = command.audit
+        patch.setattr(command, "audit", timed)
         code, report, lines = audit(blurred, source)
     assert code == 4, lines
-    return report | {"lines": lines}
+    return report | {"lines": lines, "spent": spent[0]}
 
 
 def audit(release: Path, source: Path, *options: object) -> tuple[int, dict, list[str]]:
@@ -82,6 +95,11 @@ def test_a_weak_blur_fails_with_a_line_for_each_gate(audited: dict) -> None:
     leaks = [line for line in audited["lines"] if line.startswith("leak: data/lfw/")]  # what blur leaves of each face
     assert len(leaks) == 4
     assert len(leaks) + len(failed) == len(audited["lines"])
+
+
+def test_the_stages_account_for_the_time(audited: dict) -> None:
+    assert {"scan", "look", "measure", "draw"} <= audited["seconds"].keys()
+    assert 0.8 * audited["spent"] < sum(audited["seconds"].values()) <= audited["spent"]
 
 
 def test_controls_are_measured_in_the_same_run(audited: dict) -> None:
@@ -216,7 +234,11 @@ def test_without_the_private_side_nothing_is_pretended(source: Path, blurred: Pa
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(("--suite", "all"), "--suite 'all' is unknown"), (("--workers", -2), "--workers -2")],
+    [
+        (("--suite", "all"), "--suite 'all' is unknown"),
+        (("--workers", -2), "--workers -2"),
+        (("--workers", 1, "--ray-address", "127.0.0.1:1"), "no Ray at 127.0.0.1:1"),
+    ],
 )
 def test_wrong_options(source: Path, blurred: Path, options: tuple[object, ...], says: str) -> None:
     done = dsanon("audit", blurred, "--source", source, *options)

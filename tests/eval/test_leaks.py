@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drawn_images import png
+from dsanon_eval.crew import Crew
 from dsanon_eval.leaks.scanner import KINDS, Finding, as_measurements, examine
 from PIL import Image
 from planted import PEOPLE, Made, Row, jpeg, make, photo, pixels_of
@@ -66,12 +68,13 @@ def test_a_clean_release_has_no_finding(clean: Made, cameras: Made) -> None:
     assert cameras.scan() == []
 
 
-def test_processes_find_what_one_finds(made: Made) -> None:
+def test_workers_find_what_one_process_finds(cluster: Any, made: Made) -> None:
     file, source = first(made)
     (made.release / file).write_bytes(source.read_bytes())
     alone = made.scan()
     assert {finding.kind for finding in alone} == {"pixels", "manifest"}
-    assert made.scan(workers=2) == alone
+    with Crew(2) as crew:
+        assert made.scan(crew=crew) == alone
 
 
 def test_an_untouched_face(made: Made) -> None:

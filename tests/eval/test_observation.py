@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dsanon_eval.seeing import cache
 from dsanon_eval.seeing.cache import FILE, Cache
 from dsanon_eval.seeing.observation import Observation, Suite, fingerprint, picture_key
 
@@ -49,12 +50,20 @@ def test_keys_differ_by_file_picture_place_and_instruments() -> None:
 def test_what_was_remembered_is_there_in_the_next_run_and_closed_to_others(tmp_path: Path) -> None:
     with Cache(tmp_path / "audit") as cache:
         cache.put("a", b"1")
-        cache.commit()
         cache.put("a", b"2")
     with Cache(tmp_path / "audit") as cache:
         assert (cache.get("a"), cache.get("b")) == (b"2", None)
     assert (tmp_path / "audit").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "audit" / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_of_what_was_seen_a_kill_costs_the_last_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Cache(tmp_path) as killed, Cache(tmp_path) as next_run:
+        killed.put("a", b"1")
+        assert next_run.get("a") is None
+        monkeypatch.setattr(cache, "EVERY", 0.0)
+        killed.put("b", b"2")
+        assert (next_run.get("a"), next_run.get("b")) == (b"1", b"2")
 
 
 def test_a_damaged_memory_is_named(tmp_path: Path) -> None:

@@ -82,6 +82,16 @@ def test_it_can_be_read_without_seeing_it(page: Page) -> None:
     assert {link["href"] for link in page.all("a")} <= {f"#{name}" for name in ids}
 
 
+def test_the_cost_is_told_by_stage_and_face(page: Page) -> None:
+    table = page.text[page.text.index("Cost by stage") :]
+    rows = re.findall(r'row">(\w+)</th><td class="n">([\d.]+)</td><td class="n">([\d.]+)</td>', table)
+    expected = {"open": 0.1, "look": 12.5, "measure": 3.25, "all": 15.85}  # of two faces
+    assert [row[0] for row in rows] == [*expected]
+    for stage, seconds, milliseconds in rows:
+        assert float(seconds) == pytest.approx(expected[stage], abs=0.051)
+        assert float(milliseconds) == pytest.approx(500 * expected[stage])
+
+
 def test_figures_lie_beside_it(page: Page, paths: ReleasePaths) -> None:
     named = set(re.findall(r"figures/([\w.-]+\.png)", page.text))
     assert {"roc_dlib_resnet.png", "recall_at_1.png", "privacy_utility_faceres.png"} <= named

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dsanon_eval.crew import Crew
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.reproduce import figures
 from dsanon_eval.reproduce.bench import ORIGINAL
@@ -165,11 +166,11 @@ def test_a_second_run_looks_at_nothing_and_the_cache_is_closed_to_others(
     assert (place / "out" / "cache" / FILE).stat().st_mode & 0o077 == 0
 
 
-def test_several_processes_see_the_same(place: Path, tmp_path: Path) -> None:
+def test_several_workers_see_the_same(cluster: Any, place: Path, tmp_path: Path) -> None:
     samples = celeba_samples(place / "data" / "celeba", 2)
-    with Cache(None) as one, Cache(None) as other:
+    with Cache(None) as one, Cache(None) as other, Crew(2) as crew:
         here = find("celeba", place / "data" / "celeba", samples, one)
-        assert find("celeba", place / "data" / "celeba", samples, other, workers=2) == here
+        assert find("celeba", place / "data" / "celeba", samples, other, crew) == here
     assert [bool(face.region.landmarks) for face in here] == [True, True, True, True, False]
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from dsanon_eval import trained
 from dsanon_eval.attacks import reversal
+from dsanon_eval.crew import Crew
 from dsanon_eval.networks.undo import load_undo, save_undo, train_undo, undoing
 from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.observation import Suite
@@ -72,7 +73,7 @@ def test_what_is_restored_is_shown_to_recognisers_and_to_them_alone(
     monkeypatch.setattr(trained, "observe", observe)
     suite = Suite(("hog",), ("dlib_resnet",))
     with pytest.raises(InterruptedError):
-        trained.measure(case(tmp_path, rows), {s for s, _ in rows}, 10, 10, 1, suite, Means(), 0)
+        trained.measure(case(tmp_path, rows), {s for s, _ in rows}, 10, 10, 1, suite, Means(), Crew())
     restored = {suite for kind, suite in looks if kind == "restored release undone"}
     assert [(suite.detectors, suite.recognisers) for suite in restored] == [((), ("dlib_resnet",))]
 
@@ -81,7 +82,7 @@ def test_without_anybody_to_measure_no_network_is_trained(tmp_path: Path) -> Non
     name = next(name for name in map(str, range(9)) if reversal._digest(name)[0] % 2 == 0)  # who is learnt from
     rows: list[tuple[str, str | None]] = [(f"s{i}", name) for i in range(200)]
     figures, (note,) = trained.measure(
-        case(tmp_path, rows), {s for s, _ in rows}, 100, 200, 1, Suite((), ("dlib_resnet",)), Means(), 0
+        case(tmp_path, rows), {s for s, _ in rows}, 100, 200, 1, Suite((), ("dlib_resnet",)), Means(), Crew()
     )
     assert figures == []
     assert note == "no network was trained: nobody would be left to measure it on"

@@ -1,26 +1,22 @@
 """The leak scanner: every file of a release, looked at for whatever gives the source away.
 
 ``examine`` finds, ``as_measurements`` counts. Each family of leaks has a module of its own; the slow ones, which open
-files and decode pictures, are spread over processes.
+files and decode pictures, are shared by a crew.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
 
 from dsanon.detectors import Detector, open_detectors
-from dsanon.errors import DsanonError, ReleaseError
+from dsanon.errors import ReleaseError
 from dsanon.images import read_regular
 from dsanon.sample import Unreadable
+from dsanon_eval.crew import Crew
 from dsanon_eval.leaks import hashes as leak_hashes
 from dsanon_eval.leaks import names as leak_names
 from dsanon_eval.leaks.assignment import misassigned
@@ -45,8 +41,7 @@ from dsanon_eval.measurement import Gate, Measurement
 __all__ = ["KINDS", "Examined", "Finding", "as_measurements", "examine"]
 
 DETECTORS = "hog,centerface"
-
-R = TypeVar("R")
+_AT_ONCE = 8  # files that go to a worker together
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +68,24 @@ def examine(
     private: Path | None = None,
     *,
     key: Path | None = None,
-    workers: int = 1,
+    crew: Crew | None = None,
     detectors: str = DETECTORS,
 ) -> Examined:
     """All findings, none for a clean release, and what was looked at: :func:`as_measurements` counts both.
 
     What cannot be looked at without source or private side is left out. private: None is RELEASE.private, where it is
-    there · workers: processes · detectors: '' looks for no new faces
+    there · crew: this process · detectors: '' looks for no new faces
     Raises UsageError for what is no release, KeyFileError and ReleaseError for a private side that cannot be read.
     """
     opened = open_release(release, source, private, key)
-    sought = _sought(opened, workers)
+    crew = crew or Crew()
+    sought = _sought(opened, crew)
     findings = [*opened.findings, *unaccounted(opened), *untrue_rows(opened), *order(opened), *misassigned(opened)]
-    for found in _each(_look_through, opened.entries, workers, (sought, opened.dataset)):
+    entries = ((entry.name, entry) for entry in opened.entries)
+    for found in crew.each(partial(_look_through, sought, opened.dataset), entries, at_once=_AT_ONCE):
         findings += found
-    seen = list(_each(_look_at, opened.cases(), workers, (detectors,)))
+    cases = ((case.file, case) for case in opened.cases())
+    seen = list(crew.each(_Looker(detectors), cases, at_once=_AT_ONCE))
     findings += [finding for looked in seen for finding in looked.findings]
     findings += strangers(seen)
     if opened.dataset == "celeba" and opened.source and leak_names.same_identities(opened.source, opened.root):
@@ -123,7 +121,7 @@ def _counts(opened: Opened, seen: Sequence[Looked]) -> dict[str, int]:
     }
 
 
-def _sought(opened: Opened, workers: int) -> _Sought:
+def _sought(opened: Opened, crew: Crew) -> _Sought:
     """Names, hashes and times of the source, of all of it, also of what is not released."""
     rows: list[tuple[str, str, str]] = []
     if opened.manifest is not None:
@@ -138,7 +136,8 @@ def _sought(opened: Opened, workers: int) -> _Sought:
     files = walk(opened.source)[0] if opened.source.is_dir() else [_entry(opened.source)]
     subjects = [] if opened.map is None else opened.map["source_subject"].drop_null().unique().to_pylist()
     words = leak_names.gather(opened.dataset, opened.source, (entry.name for entry in files), subjects)
-    digests = leak_hashes.collect(_each(_digests_of, files, workers, ()), unchanged)
+    each = crew.each(_digests_of, ((entry.name, entry) for entry in files), at_once=_AT_ONCE)
+    digests = leak_hashes.collect(each, unchanged)
     return _Sought(words, digests, frozenset(entry.modified for entry in files), hashes)
 
 
@@ -193,38 +192,13 @@ def _digests_of(entry: Entry) -> tuple[str, ...]:
     return leak_hashes.digests_of(entry.path)
 
 
-_loaded: dict[str, list[Detector]] = {}
+class _Looker:
+    """Pictures, as detectors see them that are opened at the first one: it travels before that."""
 
+    def __init__(self, detectors: str) -> None:
+        self._names = detectors
+        self._detectors: list[Detector] | None = None if detectors else []
 
-def _look_at(detectors: str, case: Case) -> Looked:
-    if detectors not in _loaded:
-        _loaded[detectors] = open_detectors(detectors) if detectors else []
-    return look(case, _loaded[detectors])
-
-
-def _each(function: Callable[..., R], items: Iterable[Any], workers: int, shared: tuple[Any, ...]) -> Iterator[R]:
-    """``function(*shared, item)`` for each item, in order, here or in processes, to which ``shared`` travels once.
-
-    Raises DsanonError where a process dies.
-    """
-    if workers < 2:
-        yield from map(partial(function, *shared), items)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (function, shared)) as pool:
-        try:
-            rest = iter(items)
-            while piece := list(islice(rest, 64 * workers)):  # the pool takes in at once whatever it is given
-                yield from pool.map(_call, piece, chunksize=8)
-        except BrokenProcessPool:
-            raise DsanonError("a process of the scan died (out of memory?): scan with fewer workers") from None
-
-
-_begun: list[Callable[[Any], Any]] = []
-
-
-def _begin(function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
-    _begun[:] = [partial(function, *shared)]
-
-
-def _call(item: Any) -> Any:
-    return _begun[0](item)
+    def __call__(self, case: Case) -> Looked:
+        self._detectors = open_detectors(self._names) if self._detectors is None else self._detectors
+        return look(case, self._detectors)

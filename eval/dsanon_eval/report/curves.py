@@ -17,16 +17,21 @@ from dsanon_eval.measurement import Curve
 
 def write_curves(audit: Path, curves: Sequence[Curve]) -> None:
     """A file for each figure; those that earlier instruments left go. Raises ReleaseError."""
-    folder, order = audit / "figures", attrgetter("figure")
+    folder, figures = audit / "figures", by_figure(curves)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        names = {f"{curve.figure}.csv" for curve in curves}
         for old in folder.glob("*.csv"):
-            if old.name not in names:
+            if old.stem not in figures:
                 old.unlink()
-    for name, lines in groupby(sorted(curves, key=order), order):
+    for name, lines in figures.items():
         with aside(folder / f"{name}.csv") as file:
             file.write(_csv(lines).encode())
+
+
+def by_figure(curves: Iterable[Curve]) -> dict[str, list[Curve]]:
+    """The lines of every figure, by its name in order."""
+    order = attrgetter("figure")
+    return {name: list(lines) for name, lines in groupby(sorted(curves, key=order), order)}
 
 
 def about(curve: Curve) -> dict[str, Any]:

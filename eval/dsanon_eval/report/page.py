@@ -21,7 +21,7 @@ from dsanon.errors import BadImage, UsageError
 from dsanon.layout import ReleasePaths
 from dsanon.private_map import lookup
 from dsanon.sample import Pixels
-from dsanon_eval.measurement import Measurement
+from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.report.audit_files import AuditFiles, read_audit
 from dsanon_eval.report.chapters import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
 from dsanon_eval.report.cutouts import crop, open_picture
@@ -54,6 +54,14 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a page shows of the figures: every chapter that has one, and who is recognised against who is found."""
+
+    chapters: tuple[Chapter, ...]
+    trade_offs: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """A region to look at. image, source: data URIs, '' where there is none · problem: why there is none"""
 
@@ -63,15 +71,25 @@ class Region:
     problem: str
 
 
+def draw(figures: Sequence[Measurement], curves: Mapping[str, Sequence[Curve]], release: Path) -> Drawn:
+    """Draw all, as PNGs below RELEASE/audit/figures as well. curves: by figure. Raises ReleaseError."""
+    folder = release / "audit" / "figures"
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return Drawn(tuple(_chapters(figures, curves, folder)), tuple(_trade_offs(figures, folder)))
+
+
 def write_report(
     release: Path,
     source: Path | None = None,
     private: Path | None = None,
     key: Path | None = None,
     with_source: bool = False,
+    drawn: Drawn | None = None,
 ) -> Path:
-    """Write RELEASE/audit/report.html and the figures' PNGs; returns the page's path.
+    """Write RELEASE/audit/report.html; returns the page's path.
 
+    drawn: of the very audit, else it is drawn anew
     with_source: crops of the source beside those of the release, under a red banner; that page is written to
     ``audit/`` on the private side (0600) and never into RELEASE. It needs ``source`` and the key.
     Raises ReleaseError (no audit, not writable), KeyFileError, UsageError.
@@ -80,12 +98,10 @@ def write_report(
         raise UsageError("--with-source needs --source: name the dataset that the release was made from")
     paths = ReleasePaths.of(source, release, private, key)
     files = read_audit(paths)
-    folder = paths.release / "audit" / "figures"
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    drawn = drawn or draw(files.measurements, files.curves, paths.release)
     originals = _originals(paths, source, key) if with_source and source else {}
     regions = _regions(paths.release / "data", current_queue(paths.private, files.manifest), originals)
-    page = _page(files, _chapters(files, folder), _trade_offs(files.measurements, folder), regions, with_source)
+    page = _page(files, drawn, regions, with_source)
     if with_source:
         out, mode = paths.private / "audit" / "report-with-source.html", PRIVATE
         with explained(out.parent):
@@ -99,8 +115,7 @@ def write_report(
 
 def _page(
     files: AuditFiles,
-    chapters: Sequence[Chapter],
-    trade_offs: Sequence[Picture],
+    drawn: Drawn,
     regions: Sequence[Region],
     with_source: bool,
 ) -> str:
@@ -117,20 +132,20 @@ def _page(
     environment.filters |= {"shown": shown, "sentence": sentence}
     return environment.get_template("report.html").render(
         files=files,
-        chapters=[chapter for chapter in chapters if chapter.attack is not LEAKS],
-        leaks=next((chapter for chapter in chapters if chapter.attack is LEAKS), None),
-        absent=[attack for attack in absent(files.measurements) if attack not in [c.attack for c in chapters]],
-        trade_offs=trade_offs,
+        chapters=[chapter for chapter in drawn.chapters if chapter.attack is not LEAKS],
+        leaks=next((chapter for chapter in drawn.chapters if chapter.attack is LEAKS), None),
+        absent=[attack for attack in absent(files.measurements) if attack not in [c.attack for c in drawn.chapters]],
+        trade_offs=drawn.trade_offs,
         regions=regions,
         with_source=with_source,
     )
 
 
-def _chapters(files: AuditFiles, folder: Path) -> list[Chapter]:
+def _chapters(measured: Sequence[Measurement], curves: Mapping[str, Sequence[Curve]], folder: Path) -> list[Chapter]:
     """Every chapter that has a figure or a curve."""
     out = []
     for attack in CHAPTERS:
-        figures = _sorted([figure for figure in files.measurements if chapter_of(figure.name) is attack])
+        figures = _sorted([figure for figure in measured if chapter_of(figure.name) is attack])
         pictures = []
         for name in dict.fromkeys(figure.name for figure in figures):
             same = [figure for figure in figures if figure.name == name and finite(figure)]
@@ -139,12 +154,12 @@ def _chapters(files: AuditFiles, folder: Path) -> list[Chapter]:
                 alt = f"{name}: value and 95 % interval of release and controls, as in the table."
                 draw = partial(draw_rows, same, x_label=axis, share=attack.share)
                 pictures.append(_drawn(draw, folder, name, alt, _ROWS))
-        for name, curves in files.curves.items():
-            if chapter_of_figure(name) is attack and any(curve.x for curve in curves):
-                lines = ", ".join(curve.label for curve in curves)
-                alt = f"{name}: {curves[0].y_label} over {curves[0].x_label}, a line each for {lines}."
-                caption = "Band: 95 % interval." if any(curve.low for curve in curves) else ""
-                pictures.append(_drawn(partial(draw_curves, curves), folder, name, alt, caption))
+        for name, lines in curves.items():
+            if chapter_of_figure(name) is attack and any(line.x for line in lines):
+                labels = ", ".join(line.label for line in lines)
+                alt = f"{name}: {lines[0].y_label} over {lines[0].x_label}, a line each for {labels}."
+                caption = "Band: 95 % interval." if any(line.low for line in lines) else ""
+                pictures.append(_drawn(partial(draw_curves, lines), folder, name, alt, caption))
         if figures or pictures:
             out.append(Chapter(attack, tuple(figures), tuple(pictures)))
     return out

@@ -19,6 +19,7 @@ from dsanon.plan import Control
 from dsanon.render import Treatment
 from dsanon.sample import Pixels, Sample
 from dsanon_eval.attacks.disjoint import attackers
+from dsanon_eval.crew import Crew
 from dsanon_eval.networks import recognisers
 from dsanon_eval.reproduce.shown import painted
 from dsanon_eval.seeing.cache import Cache
@@ -26,7 +27,7 @@ from dsanon_eval.seeing.code import PAINTING, digest
 from dsanon_eval.seeing.faces import control, points_of
 from dsanon_eval.seeing.known_faces import KnownFace, find
 from dsanon_eval.seeing.observation import FEATURES, Instruments, Observation, Suite, fingerprint, picture_key, usable
-from dsanon_eval.seeing.pool import remembered
+from dsanon_eval.seeing.remembered import remembered
 
 SLOW = ("mmod",)  # a second a photo: the other detectors say the same
 ORIGINAL, PAINTED = "original", "painted"
@@ -47,14 +48,14 @@ class Look:
 
 
 class Bench:
-    """Instruments, cache and processes. notes: on instruments whose weights are not here · workers: 0 is this one."""
+    """Instruments, cache and who looks. notes: on instruments whose weights are not here · crew: this process"""
 
-    def __init__(self, cache: Cache, workers: int = 0) -> None:
+    def __init__(self, cache: Cache, crew: Crew | None = None) -> None:
         detectors, some = usable([name for name in DETECTORS if name not in SLOW])
         self.recognisers, more = usable(recognisers.RECOGNISERS)
         features, without = usable((FEATURES,))
         self.notes = some + more + without
-        self.cache, self.workers = cache, workers
+        self.cache, self.crew = cache, crew or Crew()
         self.everything = Suite(tuple(detectors), tuple(self.recognisers), features=bool(features), landmarks=True)
         self.recognition = Suite((), tuple(self.recognisers))
 
@@ -70,17 +71,18 @@ class Bench:
 
     def find(self, dataset: str, root: Path, samples: Sequence[Sample]) -> list[KnownFace]:
         """See :func:`dsanon_eval.seeing.known_faces.find`."""
-        return find(dataset, root, samples, self.cache, self.workers)
+        return find(dataset, root, samples, self.cache, self.crew)
 
     def see(self, stage: str, looks: Sequence[Look], suite: Suite | None = None) -> list[Observation]:
         """What the instruments of ``suite`` (all of them) see in each picture, in order. stage: for the progress."""
         suite = suite or self.everything
         mark = fingerprint(suite)
         tasks = [
-            (picture_key(look.face.sha256, _kind(look), [look.face.region], mark), (look, suite, mark))
+            (picture_key(face.sha256, _kind(look), [face.region], mark), face.sample.file, (look, suite, mark))
             for look in looks
+            for face in (look.face,)
         ]
-        return [Observation.decode(seen) for seen in remembered(f"look {stage}", tasks, _see, self.workers, self.cache)]
+        return [Observation.decode(seen) for seen in remembered(f"look {stage}", tasks, _see, self.crew, self.cache)]
 
 
 def embeddings(seen: Sequence[Observation], name: str) -> Floats:

@@ -13,6 +13,7 @@ import dsanon
 from dsanon.durable import aside, explained, write_json
 from dsanon.errors import UsageError
 from dsanon.models import store
+from dsanon_eval.crew import Crew
 from dsanon_eval.reproduce.bench import Bench
 from dsanon_eval.reproduce.experiments import EXPERIMENTS
 from dsanon_eval.reproduce.setting import Result, Setting
@@ -31,7 +32,7 @@ class Reproduced:
 def reproduce(
     name: str, data: Path, out: Path, limit: int | None = None, faces: int = 5000, workers: int = 0
 ) -> Reproduced:
-    """Run the experiment ``name`` and write its tables. limit, faces: see :class:`Setting` · workers: processes.
+    """Run the experiment ``name`` and write its tables. limit, faces: see :class:`Setting` · workers: Ray actors.
 
     A second run, or one that was interrupted, looks at no picture again. OUT/cache holds embeddings of real faces (mode
     0700): nothing to publish. Raises UsageError, SourceError, WeightsError and ReleaseError for what the user can mend.
@@ -50,8 +51,8 @@ def reproduce(
         out.mkdir(parents=True, exist_ok=True)
     torch.set_flush_denormal(True)
     try:
-        with Cache(out / "cache") as cache:
-            result = EXPERIMENTS[name](Setting(Bench(cache, workers), data, limit, faces))
+        with Cache(out / "cache") as cache, Crew(workers) as crew:
+            result = EXPERIMENTS[name](Setting(Bench(cache, crew), data, limit, faces))
     finally:
         torch.set_flush_denormal(False)  # the caller's process has its arithmetic back
     report = _report(name, result, limit, time.perf_counter() - began)

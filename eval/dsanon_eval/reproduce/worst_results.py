@@ -29,7 +29,7 @@ from dsanon_eval.reproduce.shown import painted
 from dsanon_eval.seeing.code import PAINTING, digest
 from dsanon_eval.seeing.faces import place
 from dsanon_eval.seeing.observation import picture_key, zoomed
-from dsanon_eval.seeing.pool import remembered
+from dsanon_eval.seeing.remembered import remembered
 from dsanon_eval.utility.detection import best_at, squares
 
 DETECTOR = "centerface"
@@ -58,8 +58,8 @@ def critics_file(weights: Path) -> Path | None:
 def judge(bench: Bench, looks: Sequence[Look]) -> list[Judged]:
     """Each face of ``looks``, painted by its generator. Those that cannot be aligned are covered and left out."""
     shown = [look for look in looks if look.face.region.transform and look.weights]
-    tasks = [(_key(look), look) for look in shown]
-    return [_decoded(data) for data in remembered("judge painted faces", tasks, _judge, bench.workers, bench.cache)]
+    tasks = [(_key(look), look.face.sample.file, look) for look in shown]
+    return [_decoded(data) for data in remembered("judge painted faces", tasks, _judge, bench.crew, bench.cache)]
 
 
 def pages(judged: Sequence[Judged], out: Path) -> list[Path]:

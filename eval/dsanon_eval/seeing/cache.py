@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,10 +16,11 @@ from dsanon.durable import PRIVATE, PRIVATE_FOLDER
 from dsanon.errors import ReleaseError
 
 FILE = "observations.sqlite"
+EVERY = 2.0  # seconds of work that a kill costs
 
 
 class Cache:
-    """Key → bytes, in one SQLite file. Only one process writes; what was put survives a kill.
+    """Key → bytes, in one SQLite file. Only one process writes; what was put survives a kill seconds later.
 
     folder: None remembers for this run only.
     """
@@ -33,6 +35,7 @@ class Cache:
             self._connection.execute("CREATE TABLE IF NOT EXISTS seen (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
         except (OSError, sqlite3.Error) as error:
             raise ReleaseError(f"{path} cannot be used as a cache ({error}): delete it") from error
+        self._committed = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -49,9 +52,8 @@ class Cache:
         return None if row is None else bytes(row[0])
 
     def put(self, key: str, value: bytes) -> None:
-        """Remember ``value``; on disk at the next :meth:`commit`."""
+        """Remember ``value``: on disk with the first one after ``EVERY`` seconds, or at the end."""
         self._connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (key, value))
-
-    def commit(self) -> None:
-        """Put on disk what was remembered."""
-        self._connection.commit()
+        if time.monotonic() - self._committed >= EVERY:
+            self._connection.commit()
+            self._committed = time.monotonic()

@@ -16,9 +16,10 @@ from dsanon.regions import NOBODY, RegionFinder
 from dsanon.sample import Photo, Pixels, Region, Sample
 from dsanon.sources import open_source
 from dsanon.sources.lfw import Pair
+from dsanon_eval.crew import Crew
 from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.code import FINDING, digest
-from dsanon_eval.seeing.pool import remembered
+from dsanon_eval.seeing.remembered import remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +41,21 @@ class KnownFace:
         return _read(self.root, self.sample).pixels
 
 
-def find(dataset: str, root: Path, samples: Sequence[Sample], cache: Cache, workers: int = 0) -> list[KnownFace]:
+def find(
+    dataset: str, root: Path, samples: Sequence[Sample], cache: Cache, crew: Crew | None = None
+) -> list[KnownFace]:
     """The named person's face in each sample that names one, found as ``dsanon anonymize`` would.
 
-    Nobody is left out: a face that cannot be aligned is where the annotation has it. workers: see :func:`remembered`.
+    Nobody is left out: a face that cannot be aligned is where the annotation has it.
     Raises SourceError for a photo that cannot be read.
     """
     named = [(sample, label) for sample in samples if sample.people and (label := sample.people[0].subject)]
     hashes = [_read(root, sample).sha256 for sample, _ in named]
     tasks = [
-        (f"person {digest(*FINDING)} {dataset} {sha256} {sample.people!r}", (root, sample, label))
+        (f"person {digest(*FINDING)} {dataset} {sha256} {sample.people!r}", sample.file, (root, sample, label))
         for (sample, label), sha256 in zip(named, hashes, strict=True)
     ]
-    regions = remembered(f"find {dataset}", tasks, _find, workers, cache)
+    regions = remembered(f"find {dataset}", tasks, _find, crew or Crew(), cache)
     return [
         KnownFace(root, sample, sha256, _region(json.loads(region)), f"{dataset}/{label}", _number(dataset, sample))
         for (sample, label), sha256, region in zip(named, hashes, regions, strict=True)

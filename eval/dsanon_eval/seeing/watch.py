@@ -1,20 +1,19 @@
-"""Looking at many scenes: by several processes, each with its own instruments, and never twice at one picture."""
+"""Looking at many scenes: by several workers, each with its own instruments, and never twice at one picture."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from itertools import chain
 from pathlib import Path
 
-from dsanon.errors import DsanonError, ReleaseError, UsageError
+from dsanon.errors import ReleaseError, UsageError
 from dsanon.images import safe_path
 from dsanon.progress import Progress
 from dsanon.sources.clip import fingerprint as fingerprint_of_clip
+from dsanon_eval.crew import Crew
 from dsanon_eval.seeing.cache import Cache
 from dsanon_eval.seeing.case import Scene
 from dsanon_eval.seeing.faces import points_of
@@ -22,7 +21,6 @@ from dsanon_eval.seeing.observation import Instruments, Observation, Suite, fing
 from dsanon_eval.seeing.pictures import Means, Studio, made_by
 
 Look = tuple[str, Suite]  # original, release or a control, and by which instruments
-_IN_FLIGHT = 4  # scenes a worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +35,9 @@ class Task:
 
 
 class Watcher:
-    """Instruments of one process, opened at their first use."""
+    """Instruments of one process, opened at their first use: it travels before that."""
 
     def __init__(self) -> None:
-        import cv2
-        import torch
-
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-        cv2.setNumThreads(1)
         self._instruments = Instruments()
         self._studio = Studio()
 
@@ -64,46 +56,37 @@ def observe(
     total: int,
     source: Path,
     data: Path,
-    workers: int,
+    crew: Crew,
     cache: Cache,
     means: Means | None = None,
 ) -> Iterator[tuple[Scene, dict[Look, Observation]]]:
-    """Every scene with its looks, in order. workers: processes; 0 looks in this one · means: for attackers' pictures
+    """Every scene with its looks, in order. means: for attackers' pictures
 
     Raises UsageError where a file of SOURCE is missing or is another than the release was made of, ReleaseError where
     one of the release is.
     """
     marks: dict[Suite, str] = {}
     means = means or Means()
-    waiting: deque[tuple[Scene, dict[Look, Observation], dict[Look, str], Future[list[bytes]] | list[bytes]]] = deque()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _open) if workers else None
-    here = None if workers else Watcher()
-    try:
-        with Progress("look", total) as progress:
-            for scene, looks in scenes:
-                known, missing = _remembered(scene, looks, source, data, cache, marks, means)
-                task = Task(scene, source, data, tuple(missing), means)
-                result: Future[list[bytes]] | list[bytes] = []
-                if missing:
-                    result = pool.submit(_look, task) if pool else here(task) if here else []
-                waiting.append((scene, known, missing, result))
-                while len(waiting) > _IN_FLIGHT * max(1, workers):
-                    yield _finish(*waiting.popleft(), cache)
-                    progress.add({"samples": 1, "faces": len(scene.faces)})
-            while waiting:
-                faces = len(waiting[0][0].faces)
-                yield _finish(*waiting.popleft(), cache)
-                progress.add({"samples": 1, "faces": faces})
-    except BrokenProcessPool as error:
-        raise DsanonError("a worker of the audit died (out of memory?): try fewer --workers") from error
-    finally:
-        cache.commit()
-        if pool:
-            pool.shutdown(cancel_futures=True)
-        else:
-            import torch
+    waiting: deque[tuple[Scene, dict[Look, Observation], dict[Look, str]]] = deque()
 
-            torch.set_flush_denormal(False)  # the caller's process has its arithmetic back
+    def tasks() -> Iterator[tuple[str, Task]]:
+        for scene, looks in scenes:
+            known, missing = _remembered(scene, looks, source, data, cache, marks, means)
+            waiting.append((scene, known, missing))
+            if missing:
+                yield _name(scene), Task(scene, source, data, tuple(missing), means)
+
+    with Progress("look", total) as progress:
+        for seen in chain(crew.each(Watcher(), tasks()), [[]]):  # behind the last result come scenes that are known
+            while waiting:
+                scene, known, missing = waiting.popleft()
+                for (look, key), found in zip(missing.items(), seen if missing else (), strict=True):
+                    cache.put(key, found)
+                    known[look] = Observation.decode(found)
+                progress.add({"samples": 1, "faces": len(scene.faces)})
+                yield scene, known
+                if missing:
+                    break
 
 
 def _remembered(
@@ -139,20 +122,6 @@ def _remembered(
     return known, missing
 
 
-def _finish(
-    scene: Scene,
-    known: dict[Look, Observation],
-    missing: dict[Look, str],
-    result: Future[list[bytes]] | list[bytes],
-    cache: Cache,
-) -> tuple[Scene, dict[Look, Observation]]:
-    seen = result.result() if isinstance(result, Future) else result
-    for (look, key), data in zip(missing.items(), seen, strict=True):
-        cache.put(key, data)
-        known[look] = Observation.decode(data)
-    return scene, known
-
-
 def _sha256(root: Path, file: str) -> str:
     path = root / file
     if not safe_path(file) or path.is_symlink() or not path.is_file():
@@ -169,12 +138,7 @@ def _clip_sha256(root: Path, file: str) -> str:
     return fingerprint_of_clip(path)
 
 
-_WATCHER: list[Watcher] = []  # of this worker process
-
-
-def _open() -> None:
-    _WATCHER.append(Watcher())
-
-
-def _look(task: Task) -> list[bytes]:
-    return _WATCHER[0](task)
+def _name(scene: Scene) -> str:
+    """What the user looks into when it cannot be looked at."""
+    frame = "" if scene.frame is None else f" (frame {scene.frame})"
+    return f"data/{scene.release_file}" + (f" or its source {scene.source_file}" if scene.source_file else "") + frame
