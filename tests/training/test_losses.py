@@ -25,6 +25,16 @@ def test_masked_l1_by_hand() -> None:
     assert losses.masked_l1(a, b, torch.zeros_like(weight)).item() == 0
 
 
+def test_tone_is_the_mean_colours_of_a_region_not_its_pixels() -> None:
+    a, b = torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
+    a[0, :, 0, 0], a[0, :, 0, 1] = 1.0, -1.0  # cancel out
+    weight = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]]).expand(2, 1, 2, 2)
+    assert losses.tone(a, b, weight).item() == 0
+    a[1, 0, 0] = 0.5  # one of two images, one of three channels
+    assert losses.tone(a, b, weight).item() == pytest.approx(0.5 / 6)
+    assert losses.tone(a[:0], b[:0], weight[:0]).item() == 0
+
+
 def test_identity_cross_entropy_by_hand() -> None:
     prototypes = torch.eye(2)
     right, wrong = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])

@@ -28,6 +28,12 @@ def masked_l1(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     return ((a - b).abs() * weight).sum() / total.clamp_min(1.0)
 
 
+def tone(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """E |Σ w (a - b)| / Σ w, over images and channels: the mean colours of a region. weight: (n, 1, h, w)."""
+    difference = ((a - b) * weight).sum((2, 3)) / weight.sum((2, 3)).clamp_min(1.0)
+    return difference.abs().sum() / max(1, difference.numel())
+
+
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor], items: Tensor) -> Tensor:
     """Σ_layers E|f(x) - f(G)| / E|f(x)| over the chosen ``items`` (n,) bool; 0 without any (Wang et al. 2018)."""
     if not bool(items.any()):

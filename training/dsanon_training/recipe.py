@@ -59,6 +59,7 @@ class Recipe:
     spread_share: float = _key(0.5, "share of the samples that hide more than the outline, as another face shape needs")
     l1: float = _key(6.0, "weight of the distance to the source's pixels, where they are known")
     ring: float = _key(6.0, "weight of the distance to the visible pixels around the region")
+    tone: float = _key(0.0, "family ciagan: weight of the distance to the source's mean colour, for another identity")
     matching: float = _key(3.0, "weight of the distance between the pixel critic's features")
     perceptual: float = _key(3.0, "weight of the distance between frozen ImageNet features")
     pixel: float = _key(1.0, "weight of the critic that sees pixels and landmarks")
@@ -98,7 +99,7 @@ _POSITIVE = (
     *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
 )
 _NOT_NEGATIVE = (
-    *("l1", "ring", "matching", "perceptual", "pixel", "projected", "identity", "away", "cycle"),
+    *("l1", "ring", "tone", "matching", "perceptual", "pixel", "projected", "identity", "away", "cycle"),
     *("pretrain", "seed", "teacher_from", "strangers"),
 )
 

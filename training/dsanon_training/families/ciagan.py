@@ -99,6 +99,9 @@ class Ciagan:
                     "matching": r.matching * losses.feature_matching(real_layers, layers, own),
                     "perceptual": r.perceptual * losses.feature_matching(real_features, fake_features, own),
                 }
+                if r.tone:
+                    others = batch.only(~own)
+                    wanted["tone"] = r.tone * losses.tone(fake[~own], others.real, others.weight)
                 share = teacher_share(r, step)
                 if self.teacher is not None and share > 0 and not bool(own.all()):
                     wanted |= self._identity(self.teacher, share, batch, fake, step)
