@@ -313,7 +313,7 @@ def test_a_second_run_into_the_same_release_is_refused(
 
     def meanwhile(*anything: Any) -> Any:
         command = [sys.executable, "-c", "from dsanon.cli import main; main()", *map(str, arguments), "--resume"]
-        second.append(subprocess.run(command, capture_output=True, text=True, timeout=60))
+        second.append(subprocess.run(command, capture_output=True, text=True, timeout=600))
         return plan(*anything)
 
     monkeypatch.setattr(job, "assign_shards", meanwhile)
