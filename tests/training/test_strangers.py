@@ -23,10 +23,18 @@ from torch import Tensor
 from dsanon.errors import RecipeError
 from dsanon.models.weights import read_card
 
+WHO = np.repeat(np.arange(60), 3)
+
 
 def people() -> np.ndarray:
     """(60, 16): what a teacher sees in 60 people."""
     x = np.random.default_rng(0).normal(size=(60, 16))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def photos(noise: float = 0.1) -> np.ndarray:
+    """(180, 16): and in three photos of each."""
+    x = people().repeat(3, 0) + np.random.default_rng(1).normal(size=(180, 16)) * noise
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -43,25 +51,38 @@ class Seen(Teacher):
 
 
 def test_nobody_is_as_near_to_anybody_as_people_are_to_one_another() -> None:
-    seen = people()
-    vectors = drawn(seen, 20, 0)
+    vectors = drawn(photos(), WHO, 20, 0)
     assert vectors.shape == (20, 16)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1)
-    between = seen @ seen.T - 2 * np.eye(60)
-    assert (vectors @ seen.T).max() <= np.median(between.max(axis=1))
-    assert (vectors @ vectors.T - 2 * np.eye(20)).max() < (seen[:20] @ seen[:20].T - 2 * np.eye(20)).max()
-    assert np.array_equal(vectors, drawn(seen, 20, 0))
-    assert not np.array_equal(vectors, drawn(seen, 20, 1))
+    means = photos().reshape(60, 3, 16).mean(axis=1)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    near = np.median((means @ means.T - 2 * np.eye(60)).max(axis=1))
+    assert (vectors @ means.T).max() <= near
+    assert (vectors @ vectors.T - 2 * np.eye(20)).max() <= near
+    assert np.array_equal(vectors, drawn(photos(), WHO, 20, 0))
+    assert not np.array_equal(vectors, drawn(photos(), WHO, 20, 1))
+
+
+def test_strangers_differ_in_what_people_differ_in_and_not_in_what_their_photos_do() -> None:
+    """Here people differ in all directions but the last, photos in that one only, as by blur: none is blurred."""
+    rng = np.random.default_rng(0)
+    x = np.hstack([rng.normal(size=(300, 15)), np.zeros((300, 1))]).repeat(3, 0)
+    x[:, 15] = rng.normal(size=900) * 2
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    vectors = drawn(x, np.repeat(np.arange(300), 3), 40, 0)
+    means = x.reshape(300, 3, 16).mean(axis=1)
+    assert np.abs(vectors[:, 15]).mean() < np.abs(means[:, 15]).mean() / 2
+    assert np.abs(vectors[:, :15]).mean() == pytest.approx(np.abs(means[:, :15]).mean(), rel=0.2)
 
 
 def test_too_few_people_are_no_distribution() -> None:
     with pytest.raises(RecipeError, match="2 people are too few"):
-        drawn(people()[:2], 4, 0)
+        drawn(photos()[:6], WHO[:6], 4, 0)
 
 
 def test_somebody_is_the_mix_whose_prototypes_sum_up_to_them() -> None:
     seen = torch.from_numpy(people()).float()
-    strangers = Strangers(torch.from_numpy(drawn(people(), 40, 0)).float(), seen)
+    strangers = Strangers(torch.from_numpy(drawn(photos(), WHO, 40, 0)).float(), seen)
     mixes = strangers.mix(seen)
     assert mixes.shape == (60, 40)
     assert F.cosine_similarity(mixes @ strangers.prototypes, seen).min() > 0.98
@@ -101,6 +122,8 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ciagan, "_teacher", lambda _: Seen())
+    prototypes = F.normalize(torch.randn(12, 8), dim=1).numpy()  # three people are too few to draw others from
+    monkeypatch.setattr(ciagan, "drawn", lambda *_: prototypes)
     cache = made_up_cache(tmp_path / "crops")
     tiny = {"widths": [8, 8, 8, 8, 8], "embedding": 16, "batch": 4, "precision": "fp32", "loaders": 0, "strangers": 12}
     tiny |= {"teacher_from": 0, "teacher_full": 1, "name": "tiny", "grid_every": 99, "save_every": 1, "decay_from": 1.0}
@@ -111,7 +134,7 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
 
     file = trained("whole", 2)
     trained("broken", 1)
-    monkeypatch.setattr(ciagan, "drawn", lambda *_: np.zeros((12, 8)))  # what another machine might draw
+    monkeypatch.setattr(ciagan, "drawn", lambda *_: -prototypes)  # what another machine might draw
     trained("broken", 2)
     trained("other", 1, init=str(file))
     whole, broken, other = (
@@ -119,7 +142,9 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
     )
     for part in ("generator", "strangers"):
         assert all(torch.equal(whole[part][name], broken[part][name]) for name in whole[part])
-    assert torch.allclose(other["strangers"]["prototypes"], whole["strangers"]["prototypes"], atol=1e-3)
+    assert torch.equal(
+        other["strangers"]["prototypes"], torch.from_numpy(-prototypes)
+    )  # this run's own, for all that it starts from another's
     beyond = torch.linalg.svd(whole["strangers"]["prototypes"].T).Vh[8:]  # told of no real photo
     assert (whole["generator"]["identity.weight"] @ beyond.T).abs().max() < 1e-4
     card = read_card(file)
@@ -133,3 +158,15 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
 def test_strangers_need_a_teacher() -> None:
     with pytest.raises(RecipeError, match="strangers"):
         validate({"strangers": 4, "identity": 0.0, "away": 0.0})
+
+
+def test_who_starts_from_another_generator_paints_the_same_for_what_the_teacher_sees() -> None:
+    """The file's prototypes and codes are not taken over, but what a code means is."""
+    old, new = (F.normalize(torch.randn(9, 4), dim=1) for _ in range(2))
+    weight = torch.randn(6, 9)
+    Strangers(old, old[:1]).confine(weight)
+    codes = Strangers(new, old[:1]).translated(weight, old)
+    assert codes.shape == (6, 9)
+    somebody = F.normalize(torch.randn(1, 4), dim=1)
+    before, after = (s @ torch.linalg.pinv(s.T @ s) @ somebody.T for s in (old, new))
+    assert torch.allclose(weight @ before, codes @ after, atol=1e-4)

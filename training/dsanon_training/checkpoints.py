@@ -80,15 +80,23 @@ def resume(path: Path, recipe: Recipe, people: list[str], parts: dict[str, Any])
 def start_from(path: Path, identities: list[str], parts: dict[str, Any], critics: tuple[nn.Module, ...]) -> int:
     """Take over a shipped generator, and its critics where ``<name>.critics.safetensors`` lies beside it.
 
-    identities: hashes of this run's people; those whom the file does not know keep their random codes.
+    identities: hashes of this run's people; those whom the file does not know keep their random codes. Strangers are
+    this run's own: they get the codes that the file's generator has for what the teacher sees in them.
     Returns how many steps stand behind it. Raises RecipeError, or WeightsError for a file that is no generator.
     """
+    from safetensors.torch import load_file
+
     card = read_card(path)
     theirs = load_generator(path, torch.device("cpu")).state_dict()
+    beside = path.with_name(path.stem + ".critics.safetensors")
+    judges = load_file(beside) if beside.is_file() else {}
+    strangers, prototypes = parts.get("strangers"), judges.get("Strangers.prototypes")
     rows = {hashed: number for number, hashed in enumerate(card.identities)}
     known = [(mine, rows[hashed]) for mine, hashed in enumerate(identities) if hashed in rows]
     codes = parts["generator"].state_dict()["identity.weight"].detach().clone()
-    if known and "identity.weight" in theirs:
+    if strangers is not None and prototypes is not None:
+        codes = strangers.translated(theirs["identity.weight"].to(codes.device), prototypes.float().to(codes.device))
+    elif strangers is None and known and "identity.weight" in theirs:
         mine, other = (list(numbers) for numbers in zip(*known, strict=True))
         codes[:, mine] = theirs["identity.weight"][:, other].to(codes.device)
     for network in (parts["generator"], parts["average"]):
@@ -96,9 +104,8 @@ def start_from(path: Path, identities: list[str], parts: dict[str, Any], critics
             network.load_state_dict(theirs | {"identity.weight": codes})
         except RuntimeError as error:
             raise RecipeError(f"init: {path} has other widths than the recipe: {str(error).splitlines()[-1]}") from None
-    beside = path.with_name(path.stem + ".critics.safetensors")
-    if beside.is_file():
-        load_critics(beside, critics)
+    if judges:
+        load_critics(beside, tuple(critic for critic in critics if critic is not strangers))
     return card.steps
 
 

@@ -17,9 +17,7 @@ from torch import Tensor, nn
 from dsanon.errors import RecipeError
 from dsanon_training.batches import Batch
 
-_SHRUNK = 0.1  # share of the covariance that is the same in every direction
-_CANDIDATES = 4  # drawn for each one that is kept
-_TRIES = 50  # times that so many are drawn
+_TRIES = 200  # drawn for each one that is kept
 _RIDGE = 0.02  # of the mean square of the prototypes along a direction; keeps mixes small
 
 Doubles = npt.NDArray[np.float64]
@@ -59,6 +57,15 @@ class Strangers(nn.Module):
         return replace(batch, control=control)
 
     @torch.no_grad()
+    def translated(self, weight: Tensor, prototypes: Tensor) -> Tensor:
+        """``weight`` (code, other count) of a generator with other ``prototypes`` (other count, length), for these.
+
+        What was learnt is how to paint what the teacher sees; whom the vectors name is each run's own choice, for they
+        must be far from everybody who trains in it.
+        """
+        return torch.as_tensor(weight @ torch.linalg.pinv(prototypes.T) @ self.prototypes.T)
+
+    @torch.no_grad()
     def confine(self, weight: Tensor) -> None:
         """Make of ``weight`` (code, count), the map from vectors to codes, a function of the prototypes' mix alone.
 
@@ -68,37 +75,50 @@ class Strangers(nn.Module):
         weight.copy_(weight @ (self.prototypes @ torch.linalg.pinv(self.prototypes)))
 
 
-def drawn(people: npt.ArrayLike, count: int, seed: int) -> Doubles:
-    """Prototypes (count, length) of unit length, of nobody among ``people`` (m, length), of unit length as well.
+def drawn(photos: npt.ArrayLike, who: npt.NDArray[np.int64], count: int, seed: int) -> Doubles:
+    """Prototypes (count, length) of unit length, of people whom none of the photos shows.
 
-    Drawn from the people's Gaussian; dropped if nearer to anybody than half of the people are to their nearest
-    neighbour; of the rest, one after the other, that which is furthest from those taken. Raises RecipeError where there
-    are too few people for that.
+    photos: (n, length) of unit length · who: (n,), the person on each, from 0 on. Drawn from the Gaussian of what
+    people differ in; dropped if nearer to a person, or to a stranger taken before, than half of the people are to
+    their nearest neighbour. Raises RecipeError where there are too few people for that.
     """
-    means = np.asarray(people, dtype=np.float64)
-    if len(means) < 3:
-        raise RecipeError(f"strangers = {count}: {len(means)} people are too few to draw others from; give more data")
+    x = np.asarray(photos, dtype=np.float64)
+    counts = np.bincount(who).astype(np.float64)
+    if len(counts) < 3:
+        raise RecipeError(f"strangers = {count}: {len(counts)} people are too few to draw others from; give more data")
+    means = np.zeros((len(counts), x.shape[1]))
+    np.add.at(means, who, x)
+    means /= counts[:, None]
+    axes, deviations = _between(x - means[who], means, counts)
+    centre = means.mean(axis=0)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
     alike = means @ means.T
     np.fill_diagonal(alike, -1)
     near = np.median(alike.max(axis=1))
 
     rng = np.random.default_rng([seed, 223])
-    spread = np.atleast_2d(np.cov(means.T))
-    spread = (1 - _SHRUNK) * spread + _SHRUNK * np.trace(spread) / len(spread) * np.eye(len(spread))
-    pool = np.zeros((0, means.shape[1]))
-    for _ in range(_TRIES):
-        new = rng.multivariate_normal(means.mean(axis=0), spread, _CANDIDATES * count, method="cholesky")
-        new /= np.linalg.norm(new, axis=1, keepdims=True)
-        pool = np.concatenate([pool, new[(new @ means.T).max(axis=1) <= near]])
-        if len(pool) >= _CANDIDATES * count:
-            break
-    if len(pool) < count:
-        raise RecipeError(
-            f"strangers = {count}: only {len(pool)} were found far enough from {len(means)} people: choose fewer"
-        )
-    taken, closest = [0], pool @ pool[0]
-    while len(taken) < count:
-        closest[taken] = np.inf
-        taken.append(int(closest.argmin()))
-        closest = np.maximum(closest, pool @ pool[taken[-1]])
-    return pool[taken]
+    taken: list[Doubles] = []
+    others = means
+    for _ in range(_TRIES * count):
+        new = centre + axes @ (deviations * rng.standard_normal(len(deviations)))
+        new /= np.linalg.norm(new)
+        if (others @ new).max() <= near:
+            taken.append(new)
+            others = np.vstack([others, new])
+            if len(taken) == count:
+                return np.stack(taken)
+    raise RecipeError(
+        f"strangers = {count}: only {len(taken)} were found far enough from {len(means)} people: choose fewer"
+    )
+
+
+def _between(residuals: Doubles, means: Doubles, counts: Doubles) -> tuple[Doubles, Doubles]:
+    """Axes (length, k) of the people's covariance, and the deviation along each (k,).
+
+    residuals: (n, length), photos without their person's mean. What one person's photos differ in (blur, light, pose)
+    is in the means as well, the more the fewer photos there are, and is taken out: the components of variance.
+    """
+    within = residuals.T @ residuals / max(1.0, len(residuals) - len(means))
+    variances, axes = np.linalg.eigh(np.cov(means.T) - within * (1 / counts).mean())
+    real = variances > 0
+    return axes[:, real], np.sqrt(variances[real])

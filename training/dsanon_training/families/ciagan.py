@@ -59,10 +59,13 @@ class Ciagan:
             seen = _seen(self.teacher, engine, crops, of)
             average = means(seen, torch.from_numpy(who[of]), int(who.max()) + 1)
             if recipe.strangers:
-                vectors = torch.from_numpy(drawn(average.cpu().numpy(), recipe.strangers, recipe.seed)).float()
+                vectors = torch.from_numpy(drawn(seen.cpu().numpy(), who[of], recipe.strangers, recipe.seed)).float()
                 self.strangers = Strangers(engine.shared(vectors.to(engine.device)), engine.shared(average))
                 self.networks["strangers"] = self.strangers
-                self.critics = (*critics, self.strangers)  # who starts from this generator needs them
+                self.critics = (
+                    *critics,
+                    self.strangers,
+                )  # tell who starts from this generator what its codes mean
             else:
                 self.means = average
 
