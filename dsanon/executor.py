@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -109,7 +110,7 @@ class Remote:
             raise DsanonError(f"a worker failed: {_line(error)}") from None
 
 
-class Actors:
+class Actors(ABC):
     """``workers`` plain actors of a ``kind``, made from its setup, with their models loaded once.
 
     There are never more actors than the cluster has room for. One gets a call when it has its place and nothing else to
@@ -274,9 +275,9 @@ class Actors:
         resources = self._ray.cluster_resources()
         return int(min(resources.get(name, 0) for name in self._needs))
 
+    @abstractmethod
     def _without_culprit(self, call: Call, deaths: Counter[str]) -> tuple[list[Call], bool]:
         """What is called instead of ``call``, of which an actor died; and whether the death has a culprit."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Stop the actors, and Ray where this process started it."""

@@ -186,8 +186,8 @@ def _shipped(name: str) -> Path:
 
 
 def _generators() -> list[str]:
-    """Names of the generators, shape models and teachers, shipped and registered."""
-    shipped = {file.stem for file in SHIPPED.glob(f"*{TENSORS}")}
+    """Names of the generators, shape models and teachers, shipped and registered; their critics are none of these."""
+    shipped = {file.stem for file in SHIPPED.glob(f"*{TENSORS}") if not file.stem.endswith(".critics")}
     return sorted((shipped | set(_registered())) - set(MODELS))
 
 

@@ -124,6 +124,7 @@ def test_what_kills_two_workers_is_named_and_not_its_neighbours(two: Crew) -> No
 
 
 def test_arithmetic_is_one_thread_for_all_and_given_back() -> None:
+    torch.set_flush_denormal(False)  # as a process begins: another test may have changed it
     tiny, before = torch.tensor(1e-39), torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -125,6 +125,12 @@ def test_shipped_generators_are_found_and_described(tmp_path: Path) -> None:
     )
 
 
+def test_the_critics_beside_a_generator_are_none(tmp_path: Path) -> None:
+    ship(generator(tmp_path / "weights/ciagan-face.safetensors"))
+    ship(generator(tmp_path / "weights/ciagan-face.critics.safetensors"))
+    assert [m["name"] for m in store.describe() if str(m["name"]).startswith("ciagan-face")] == ["ciagan-face"]
+
+
 def test_the_shipped_generators_terms_are_not_those_of_a_users_of_its_name(tmp_path: Path) -> None:
     def bare(file: Path) -> Path:
         save_file({"weight": np.ones(4, np.float32)}, file, metadata={"dsanon": "{}"})

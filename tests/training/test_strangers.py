@@ -142,9 +142,8 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
     )
     for part in ("generator", "strangers"):
         assert all(torch.equal(whole[part][name], broken[part][name]) for name in whole[part])
-    assert torch.equal(
-        other["strangers"]["prototypes"], torch.from_numpy(-prototypes)
-    )  # this run's own, for all that it starts from another's
+    own = torch.from_numpy(-prototypes)  # for all that it starts from another run's generator
+    assert torch.equal(other["strangers"]["prototypes"], own)
     beyond = torch.linalg.svd(whole["strangers"]["prototypes"].T).Vh[8:]  # told of no real photo
     assert (whole["generator"]["identity.weight"] @ beyond.T).abs().max() < 1e-4
     card = read_card(file)

@@ -62,10 +62,7 @@ class Ciagan:
                 vectors = torch.from_numpy(drawn(seen.cpu().numpy(), who[of], recipe.strangers, recipe.seed)).float()
                 self.strangers = Strangers(engine.shared(vectors.to(engine.device)), engine.shared(average))
                 self.networks["strangers"] = self.strangers
-                self.critics = (
-                    *critics,
-                    self.strangers,
-                )  # tell who starts from this generator what its codes mean
+                self.critics = (*critics, self.strangers)  # for who starts from this generator: what its codes mean
             else:
                 self.means = average
 
