@@ -45,7 +45,18 @@ def test_identity_cross_entropy_by_hand() -> None:
         20, abs=1e-3
     )
     even = losses.identity_cross_entropy(right, prototypes, torch.tensor([[0.5, 0.5]]), 20.0).item()
-    assert even == pytest.approx(10, abs=1e-3)
+    assert even == pytest.approx(10 - math.log(2), abs=1e-3)  # less the mix's own entropy
+    asked = torch.tensor([[1.0, 0]])
+    assert losses.identity_cross_entropy(wrong, prototypes, asked, 20.0, enough=0.7).item() == pytest.approx(
+        19.3, abs=1e-3
+    )
+    assert losses.identity_cross_entropy(right, prototypes, asked, 1.0, enough=0.7).item() == 0
+
+
+def test_nobody_is_as_far_from_everybody_as_asked() -> None:
+    e, people = torch.eye(3)[:2], torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    assert losses.away_from_people(e, people, 0.5).item() == pytest.approx((0.1 + 0.3) / 2)
+    assert losses.away_from_people(e, people, 0.9).item() == 0
 
 
 def test_away_and_matching_only_count_their_items() -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from dsanon_training.batches import Batch, People, batch
 from dsanon_training.crops import open_crops
-from dsanon_training.engine import engine_for
+from dsanon_training.engine import Engine, engine_for
 from dsanon_training.families import ciagan
 from dsanon_training.loop import CHECKPOINT, run
 from dsanon_training.recipe import Recipe, validate
@@ -101,7 +101,23 @@ def test_the_source_itself_is_told_by_who_it_is_and_all_others_by_the_batch(tmp_
     told = strangers.told(samples)
     assert torch.equal(told.control[~samples.own], samples.control[~samples.own])
     assert torch.equal(told.control[samples.own], strangers.mix(strangers.people)[samples.person[samples.own]])
-    assert set(strangers.state_dict()) == {"prototypes"}  # no file holds what the teacher sees in real people
+    assert set(strangers.state_dict()) == {
+        "prototypes",
+        "painted",
+    }  # no file holds what the teacher sees in real people
+
+
+def test_the_target_is_half_way_to_what_is_painted_and_mixes_do_not_move_it() -> None:
+    prototypes = torch.eye(3, 4)
+    strangers, engine = Strangers(prototypes, torch.eye(4)), Engine(torch.device("cpu"), torch.float32)
+    assert torch.equal(strangers.targets(), prototypes)
+    seen = torch.eye(4)[3].expand(2, 4)
+    control = torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]])
+    for _ in range(50):
+        strangers.follow([seen, seen], control, engine)
+    strangers.follow([], control[:0], engine)
+    half = torch.tensor([0, 0.5**0.5, 0, 0.5**0.5])
+    assert torch.allclose(strangers.targets(), torch.stack([prototypes[0], half, prototypes[2]]), atol=1e-3)
 
 
 def test_a_code_is_of_what_the_teacher_would_see_and_of_nothing_else() -> None:

@@ -45,17 +45,27 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor], items: Tens
     return torch.stack(terms).mean()
 
 
-def identity_cross_entropy(embeddings: Tensor, prototypes: Tensor, control: Tensor, scale: float = 20.0) -> Tensor:
-    """-Σ_i c_i log softmax_i(scale · cos(e, p_i)): the painted face must be the one that the vector names.
+def identity_cross_entropy(
+    embeddings: Tensor, prototypes: Tensor, control: Tensor, scale: float = 20.0, enough: float = 0.0
+) -> Tensor:
+    """E max(0, -Σ_i c_i log (softmax_i(scale · cos(e, p_i)) / c_i) - enough): the face must be whom the vector names.
 
-    embeddings (n, d) and prototypes (identities, d) of unit length, control (n, identities), rows sum to 1.
+    embeddings (n, d) and prototypes (identities, d) of unit length, control (n, identities), rows sum to 1: the
+    divergence of what is seen from what was wished, in nats. A face that is recognised well ``enough`` is left alone:
+    a teacher that always asks for more gets a caricature.
     """
-    return torch.sum(-control * F.log_softmax(scale * embeddings @ prototypes.T, dim=1), dim=1).mean()
+    wish = torch.special.entr(control) + control * F.log_softmax(scale * embeddings @ prototypes.T, dim=1)
+    return F.relu(-wish.sum(1) - enough).mean()
 
 
 def away_from_source(embeddings: Tensor, sources: Tensor, margin: float = 0.05) -> Tensor:
     """E max(0, cos(e, e_source) - margin): the painted face must not be the source's."""
     return F.relu((embeddings * sources).sum(1) - margin).mean()
+
+
+def away_from_people(embeddings: Tensor, people: Tensor, near: float) -> Tensor:
+    """E max(0, max_k cos(e, p_k) - near): the painted face must be nobody's. people: (m, d) of unit length."""
+    return F.relu((embeddings @ people.T).amax(1) - near).mean()
 
 
 def gan_discriminator(real: Tensor, fake: Tensor) -> Tensor:

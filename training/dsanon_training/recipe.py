@@ -65,7 +65,8 @@ class Recipe:
     pixel: float = _key(1.0, "weight of the critic that sees pixels and landmarks")
     projected: float = _key(1.0, "weight of the critic that sees frozen ImageNet features")
     identity: float = _key(0.3, "final weight of the guide: the painted face must be whom the vector names")
-    away: float = _key(2.0, "final weight of the teacher's push away from the source's own face")
+    identity_enough: float = _key(0.0, "family ciagan: nats from that wish at which a face is left alone")
+    away: float = _key(2.0, "final weight of the teacher's push away from the source, and from training people")
     away_margin: float = _key(0.05, "cosine to the source below which `away` is 0")
     margin: float = _key(3.0, "family siamese: distance beyond which two people are far enough apart")
     cycle: float = _key(10.0, "family cyclegan: weight of the way there and back")
@@ -99,7 +100,19 @@ _POSITIVE = (
     *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
 )
 _NOT_NEGATIVE = (
-    *("l1", "ring", "tone", "matching", "perceptual", "pixel", "projected", "identity", "away", "cycle"),
+    *(
+        "l1",
+        "ring",
+        "tone",
+        "matching",
+        "perceptual",
+        "pixel",
+        "projected",
+        "identity",
+        "identity_enough",
+        "away",
+        "cycle",
+    ),
     *("pretrain", "seed", "teacher_from", "strangers"),
 )
 

@@ -12,30 +12,61 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsanon.errors import RecipeError
 from dsanon_training.batches import Batch
+from dsanon_training.engine import Engine
 
 _TRIES = 200  # drawn for each one that is kept
+_FOLLOW = 0.3  # of the way to what is seen now
 _RIDGE = 0.02  # of the mean square of the prototypes along a direction; keeps mixes small
 
 Doubles = npt.NDArray[np.float64]
 
 
 class Strangers(nn.Module):
-    """prototypes: (count, length) of unit length, what the teacher is to see in a face of each vector
+    """prototypes: (count, length) of unit length, what the teacher is asked to see in a face of each vector
 
+    painted: (count, length), what it has lately seen in them · near: cosine that half of the people have to their
+    nearest neighbour
     people: (m, length) of unit length, what it sees in all photos of each training person together. No file holds them.
     """
 
     prototypes: Tensor
+    painted: Tensor
     people: Tensor
 
     def __init__(self, prototypes: Tensor, people: Tensor) -> None:
         super().__init__()
         self.register_buffer("prototypes", prototypes)
+        self.register_buffer("painted", prototypes.clone())
         self.register_buffer("people", people, persistent=False)
+        alike = people @ people.T
+        self.near = float(alike.fill_diagonal_(-1).amax(1).median())
+
+    def targets(self) -> Tensor:
+        """(count, length) of unit length: half-way between what was drawn and what a face of the vector looks like.
+
+        Not everything that is drawn has a face, least of all in any pose: who insists on it gets a caricature.
+        """
+        return F.normalize(self.prototypes + self.painted, dim=1)
+
+    @torch.no_grad()
+    def follow(self, views: list[Tensor], control: Tensor, engine: Engine) -> None:
+        """Move ``painted`` towards what the teacher sees, (n, length) a view, in faces of ``control`` (n, count).
+
+        Mixes do not count. Every process has to call it, with whatever it painted.
+        """
+        sums = self.painted.new_zeros(len(self.painted), self.painted.shape[1] + 1)
+        plain = (control == 1).to(sums.dtype)
+        for view in views:
+            sums += torch.cat([plain.T @ view.detach(), plain.sum(0)[:, None]], dim=1)
+        if engine.ranks > 1:
+            torch.distributed.all_reduce(sums)
+        number = sums[:, -1:]
+        self.painted += _FOLLOW * (number > 0) * (sums[:, :-1] / number.clamp_min(1) - self.painted)
 
     def mix(self, embeddings: Tensor) -> Tensor:
         """Control vectors (n, count) of whom the teacher sees in ``embeddings`` (n, length): the shortest mix, of

@@ -103,8 +103,12 @@ class Ciagan:
                     others = batch.only(~own)
                     wanted["tone"] = r.tone * losses.tone(fake[~own], others.real, others.weight)
                 share = teacher_share(r, step)
-                if self.teacher is not None and share > 0 and not bool(own.all()):
-                    wanted |= self._identity(self.teacher, share, batch, fake, step)
+                if self.teacher is not None and share > 0:
+                    views = self._views(self.teacher, batch, fake, step)
+                    if views:
+                        wanted |= self._identity(self.teacher, share, batch.only(~own), views)
+                    if self.strangers is not None:  # even without any: all processes do
+                        self.strangers.follow(views, batch.control[~own], self.engine)
                 self.descend_g(torch.stack([t.float() for t in wanted.values()]).sum())
                 self.descend_d.frozen(False)
                 if self.strangers is not None:
@@ -112,21 +116,31 @@ class Ciagan:
                 terms |= wanted
         return {name: value.detach() for name, value in terms.items()}
 
-    def _identity(self, teacher: Teacher, share: float, batch: Batch, fake: Tensor, step: int) -> dict[str, Tensor]:
-        """The teacher's two losses over several augmented views of each face or body that is to be somebody else."""
+    def _views(self, teacher: Teacher, batch: Batch, fake: Tensor, step: int) -> list[Tensor]:
+        """What the teacher sees in several augmented views of each face or body that is to be somebody else."""
         r, others = self.recipe, ~batch.own
-        batch, fake = batch.only(others), fake[others]
+        if not bool(others.any()):
+            return []
         rng = np.random.default_rng([r.seed, step, 7, *([self.engine.rank] if self.engine.rank else [])])
-        views = [teacher.look(fake, batch, rng) for _ in range(r.views)]
+        return [teacher.look(fake[others], batch.only(others), rng) for _ in range(r.views)]
+
+    def _identity(self, teacher: Teacher, share: float, batch: Batch, views: list[Tensor]) -> dict[str, Tensor]:
+        """The teacher's losses: whom the vector names, not the source, and nobody who trained."""
+        r = self.recipe
         with torch.no_grad():
             source = teacher.look(batch.real, batch)
-        prototypes = self.means if self.strangers is None else self.strangers.prototypes
-        named = [losses.identity_cross_entropy(e, prototypes, batch.control) for e in views]
+        prototypes = self.means if self.strangers is None else self.strangers.targets()
+        named = [losses.identity_cross_entropy(e, prototypes, batch.control, enough=r.identity_enough) for e in views]
         moved = [losses.away_from_source(e, source, r.away_margin) for e in views]
-        return {
+        wanted = {
             "identity": share * r.identity * torch.stack(named).mean(),
             "away": share * r.away * torch.stack(moved).mean(),
         }
+        if self.strangers is not None:
+            people, near = self.strangers.people, self.strangers.near
+            met = [losses.away_from_people(e, people, near) for e in views]
+            wanted["nobody"] = share * r.away * torch.stack(met).mean()
+        return wanted
 
 
 def _teacher(recipe: Recipe) -> Teacher:
