@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dsanon import boxes
 from dsanon.detectors import Detection, ranked
+from dsanon.detectors.cut import cut_faces
 from dsanon.detectors.looks import Seen, look
 from dsanon.models import open_session, store
 from dsanon.models.onnx_file import any_size
@@ -40,7 +41,10 @@ class CenterFace:
         """All faces, best first: from the forehead to the chin, of the face's own width."""
         longest = max(pixels.shape[:2])
         scale = min(self.size / longest, max(1.0, min(ENLARGE, COMFORT / longest)))
-        return ranked(self.name, *look(pixels, scale, self._see, OVERLAP))
+        whole = look(pixels, scale, self._see, OVERLAP)
+        found = ranked(self.name, *whole)
+        cut = ranked(self.name, *cut_faces(pixels, scale / 2, self._see, whole[0]))
+        return sorted(found + cut, key=lambda face: (-face.score, face.box))
 
     def _see(self, image: Pixels) -> Seen:
         h, w = image.shape[:2]

@@ -23,6 +23,8 @@ from dsanon.detectors import (
     shrunk,
     yunet,
 )
+from dsanon.detectors.cut import cut_faces
+from dsanon.detectors.looks import Seen
 from dsanon.detectors.union import landmark_square, unite
 from dsanon.errors import UsageError, WeightsError
 from dsanon.models import store
@@ -220,6 +222,42 @@ def test_a_face_that_the_border_cuts_is_found(shared: Path, all_opened: dict[str
 
 
 @pytest.mark.shared
+def test_centerface_finds_a_third_of_a_face_in_the_mirror_and_no_face_twice(
+    shared: Path, opened: dict[str, Detector]
+) -> None:
+    """Of 30 % of a face at the border the network alone finds less than half (docs of ``cut``)."""
+    seen, known = 0, 0
+    for pixels in photos(shared, 40):
+        faces = [face for face in opened["centerface"](pixels) if face.score > 0.8]
+        if len(faces) != 1 or not inside((125, 125), faces[0].box):
+            continue
+        x0, y0, x1, y1 = faces[0].box
+        left = round(x1 - 0.3 * (x1 - x0))
+        rest = np.ascontiguousarray(pixels[:, left:][:, ::-1])  # at the right border
+        middle = rest.shape[1] - (x1 - left) / 2, (y0 + y1) / 2
+        found = [face for face in opened["centerface"](rest) if inside(middle, face.box)]
+        seen, known = seen + bool(found), known + 1
+        assert len(found) <= 1
+    assert known > 25
+    assert seen > 0.65 * known
+
+
+def test_what_lies_within_the_photo_is_not_for_the_mirror() -> None:
+    reached: list[tuple[int, ...]] = []
+
+    def network(image: Pixels) -> Seen:
+        reached.append(image.shape)
+        found = np.array([[30.0, 30, 40, 40], [10, 30, 30, 50], [0, 0, 15, 15], [18, 60, 22, 70]])
+        return found, np.array([0.9, 0.8, 0.7, 0.6]), np.zeros((4, 5, 2))
+
+    known = np.array([[-1.0, 80, 5, 100]])
+    found, scores, points = cut_faces(np.zeros((200, 240, 3), np.uint8), 0.5, network, known)
+    assert reached == [(140, 160, 3)]  # a fifth of the shorter side on each side
+    assert scores.tolist() == [0.8]  # within, over the border, beyond it, known already
+    assert found.tolist() == [[-20, 20, 20, 60]]
+    assert points.shape == (1, 0, 2)
+
+
 def test_tiny_images_do_no_harm_to_users_models(all_opened: dict[str, Detector]) -> None:
     for name in USERS:
         for shape in [(1, 1, 3), (5, 5, 3), (1, 300, 3), (33, 65, 3)]:

@@ -1,0 +1,39 @@
+"""Look at a photo's edges as into a mirror: half a face and its reflection are a face.
+
+A detector that knows whole faces misses many of those that the photo's edge cuts. Measured with CenterFace on 50 photos
+of LFW, cropped so that a part of the face is left: of 30 % of a face's width it finds 44 %, of 40 % it finds 88 %, from
+half on all; with the mirror 88 % of 30 %, and all from 40 % on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dsanon import boxes
+from dsanon.detectors import resized
+from dsanon.detectors.looks import Seen
+from dsanon.sample import Pixels
+
+MARGIN = 0.2  # of the shorter side: how far the mirror reaches
+
+
+def cut_faces(pixels: Pixels, scale: float, network: Callable[[Pixels], Seen], known: boxes.Boxes) -> Seen:
+    """Faces over the border of ``pixels`` that ``network`` sees at ``scale`` in the mirror, without points.
+
+    network: faces of one image in that image's pixels, each once · known: faces found without it (n, 4), which are left
+    out. The result is in the pixels of ``pixels``; its boxes reach over the border as far as the reflections do.
+    """
+    import cv2
+
+    image, grow = resized(pixels, scale)
+    margin = int(MARGIN * min(image.shape[:2]))
+    found, scores, _ = network(cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REFLECT))
+    found = (found - margin) * np.tile(grow, 2)
+    height, width = pixels.shape[:2]
+    inside = boxes.clip(found, width, height)
+    kept = (boxes.area(inside) > 0) & (inside != found).any(axis=1)
+    if len(known):
+        kept &= boxes.intersection_over_smaller(inside, boxes.clip(known, width, height)).max(axis=1) < 0.5
+    return found[kept], scores[kept], np.zeros((int(kept.sum()), 0, 2))
