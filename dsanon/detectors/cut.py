@@ -1,9 +1,10 @@
 """Look at a photo's edges as into a mirror: half a face and its reflection are a face.
 
 A detector that knows whole faces misses many of those that the photo's edge cuts. Measured on 60 photos of LFW, cropped
-so that a part of the face is left at the edge: CenterFace finds 2 %, 47 %, 90 % and 100 % where a fifth, three, four and
-five tenths of the face's width are left; with a mirror at half of its scale 67 %, 78 %, 93 % and 100 %. What it adds to
-whole photos (27 sightings to 524 in 400 of LFW, 7 to 313 in 91 of COCO) is, by eye, a part of a face in half of the cases.
+so that a part of the face is left at the edge: CenterFace finds 2 %, 47 %, 90 % and 100 % where a fifth, three, four
+and five tenths of the face's width are left; with a mirror at half of its scale 67 %, 78 %, 93 % and 100 %. What it
+adds to whole photos (27 sightings to 524 in 400 of LFW, 7 to 313 in 91 of COCO) is, by eye, a part of a face in half of
+the cases.
 """
 
 from __future__ import annotations
