@@ -258,6 +258,16 @@ def test_what_lies_within_the_photo_is_not_for_the_mirror() -> None:
     assert points.shape == (1, 0, 2)
 
 
+def test_a_quarter_and_its_reflections_are_no_face_but_what_two_edges_cut_otherwise_is() -> None:
+    boxes = np.array([[-8.0, -10, 11, 15], [207, -47, 285, 92], [232, -12, 245, 9], [228, 180, 252, 215]])
+
+    def network(_: Pixels) -> Seen:
+        return boxes + 40, np.linspace(0.9, 0.6, 4), np.zeros((4, 5, 2))
+
+    found, _, _ = cut_faces(np.zeros((200, 240, 3), np.uint8), 1.0, network, np.zeros((0, 4)))
+    assert found.tolist() == [[207, -47, 285, 92]]
+
+
 def test_tiny_images_do_no_harm_to_users_models(all_opened: dict[str, Detector]) -> None:
     for name in USERS:
         for shape in [(1, 1, 3), (5, 5, 3), (1, 300, 3), (33, 65, 3)]:
