@@ -32,10 +32,10 @@ def test_the_recipe_in_progress_means_what_it_meant() -> None:
     meant |= {"l1": 6.0, "ring": 6.0, "tone": 4.0, "matching": 3.0, "perceptual": 3.0}
     meant |= {
         "identity": 0.04,
-        "identity_enough": 0.7,
+        "identity_enough": 0.9,
         "away": 1.0,
         "turned_share": 0.25,
-        "strangers": 256,
+        "strangers": 128,
         "widths": (16, 32, 64, 128, 256),
     }
     assert {key: recipe[key] for key in meant} == meant

@@ -47,8 +47,8 @@ class Batch:
     """One step's samples.
 
     real (n, 3, h, w) in [-1, 1] · drawn (n, 3, h, w) in [0, 1] · hidden, padding (n, 1, h, w) in {0, 1}
-    weight (n, 1, h, w): share of the painted pixel · control (n, identities), zero where only a teacher can tell which
-    mix of strangers the source is · own (n,) bool: the target is the source itself · person (n,): who of the training
+    weight (n, 1, h, w): share of the painted pixel · control (n, identities), zero where only a teacher can tell the
+    source's group · own (n,) bool: the target is the source itself · person (n,): who of the training
     people that is, -1 for others · points (n, 68, 2) in crop pixels, (n, 0, 2) of bodies · partners (n, 2, 3, h, w):
     two photos of the target's, where the family asks for them, else (n, 0, 3, h, w)
     """
@@ -90,7 +90,8 @@ class People:
     """Who is an identity of the control vector, and which crops are theirs. identity (n,) is -1 for others.
 
     person: (n,), a number for each of the training people, -1 for others
-    strangers: so many people who are nobody are the identities, and all training people are mixes of them
+    strangers: so many groups of training people are the identities; whoever has many photos is drawn less often for
+    each, so that none of a group counts for much more than the others
     """
 
     def __init__(self, crops: Crops, min_photos: int, strangers: int = 0) -> None:
@@ -111,6 +112,8 @@ class People:
         self.identity = np.array([-1 if h else index.get(x, -1) for x, h in zip(crops.labels, held, strict=True)])
         self.training = np.flatnonzero(~held)
         self.turned = _turned_aside(crops.landmarks[self.training])  # of those in ``training``
+        photos = np.bincount(self.person[self.training])[self.person[self.training]]
+        self.odds = 1 / np.sqrt(photos) if strangers else np.ones(len(photos))  # of being drawn: of those as well
         self.unseen = np.flatnonzero(held)
         ordered = np.argsort(self.identity, kind="stable")
         ends = np.searchsorted(self.identity[ordered], np.arange(len(self.identities) + 1))
@@ -148,7 +151,9 @@ def batch(
     size = recipe.batch // ranks
     turned = people.turned
     wanted = recipe.turned_share if turned.any() else 0.0
-    odds = np.where(turned, wanted / max(1, turned.sum()), (1 - wanted) / max(1, (~turned).sum()))
+    odds = np.zeros(len(turned))
+    for which, share in ((turned, wanted), (~turned, 1 - wanted)):
+        odds[which] = share * people.odds[which] / people.odds[which].sum()
     chosen = rng.choice(people.training, size, replace=False, p=odds / odds.sum())
     control = torch.zeros(size, len(people.identities))
     own = np.zeros(size, bool)

@@ -35,7 +35,7 @@ def write_card(path: Path, recipe: Recipe, generator: AnyGenerator, people: Peop
     config, identities = generator.config, generator.config.identities
     control = f"{identities} identities in its control vector" if identities else "no control over the identity"
     if people.strangers:
-        control += ", which are nobody: as far from each training person, to the teacher, as two of these are"
+        control += f", each what {len(people.seen) // identities} training people or more have in common"
     path.write_text(
         f"# {recipe.name}\n\n{recipe.about}.\n\n"
         f"- **Network**: `{config.architecture}`, {config.size} × {config.across}, {control}; sha256 `{sha256}`.\n"

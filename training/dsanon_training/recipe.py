@@ -47,7 +47,7 @@ class Recipe:
     generator_every: int = _key(1, "the generator learns in every so many-th step")
     critic_every: int = _key(1, "the critics learn in every so many-th step")
     strangers: int = _key(
-        0, "family ciagan: identities of the control vector that are nobody, in place of training people; 0: these"
+        0, "family ciagan: identities of the control vector that are groups of training people; 0: single ones are"
     )
     own_share: float = _key(
         0.5, "share of the samples whose target is the source's own identity, whose pixels are known"

@@ -19,7 +19,7 @@ from dsanon_training.discriminators import PixelDiscriminator, ProjectedDiscrimi
 from dsanon_training.engine import Descent, Engine
 from dsanon_training.families import composite, forward_of, pair
 from dsanon_training.recipe import Recipe
-from dsanon_training.strangers import Strangers, drawn
+from dsanon_training.strangers import Strangers, grouped
 from dsanon_training.teacher import FaceTeacher, Teacher
 
 
@@ -59,8 +59,9 @@ class Ciagan:
             seen = _seen(self.teacher, engine, crops, of)
             average = means(seen, torch.from_numpy(who[of]), int(who.max()) + 1)
             if recipe.strangers:
-                vectors = torch.from_numpy(drawn(seen.cpu().numpy(), who[of], recipe.strangers, recipe.seed)).float()
-                self.strangers = Strangers(engine.shared(vectors.to(engine.device)), engine.shared(average))
+                average = engine.shared(average)
+                group = torch.from_numpy(grouped(average.cpu().numpy(), recipe.strangers))
+                self.strangers = Strangers(average, engine.shared(group.to(engine.device)))
                 self.networks["strangers"] = self.strangers
                 self.critics = (*critics, self.strangers)  # for who starts from this generator: what its codes mean
             else:
@@ -111,8 +112,6 @@ class Ciagan:
                         self.strangers.follow(views, batch.control[~own], self.engine)
                 self.descend_g(torch.stack([t.float() for t in wanted.values()]).sum())
                 self.descend_d.frozen(False)
-                if self.strangers is not None:
-                    self.strangers.confine(self.generator.identity.weight)
                 terms |= wanted
         return {name: value.detach() for name, value in terms.items()}
 
