@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,9 @@ def test_limit_takes_the_first_in_source_order(celeba: Path, tmp_path: Path) -> 
     assert (done.code, done.json()["counts"]["samples"]) == (0, 2)
     assert [p.name for p in files(tmp_path / "release" / "data" / IMAGES)] == ["000001.png", "000002.png"]
     assert len((tmp_path / "release" / "data" / "identity_CelebA.txt").read_text().splitlines()) == 2
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "dsanon", "anonymise"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("dsanon: No such command 'anonymise'")
