@@ -167,7 +167,7 @@ def _check_dlib(name: str, data: bytes) -> None:
             else:
                 found = len(dlib.cnn_face_detection_model_v1(str(file))(image, 0))
                 expected = 0  # faces in black
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:  # MemoryError: a length in it that no file has
             raise WeightsError(f"{name}: not the dlib model it should be ({_line(error)})") from error
     if found != expected:
         raise WeightsError(f"{name}: found {found} values, expected {expected}: this is another model")

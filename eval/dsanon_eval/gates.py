@@ -41,8 +41,8 @@ def read_rules(path: Path, dataset: str) -> list[Rule]:
     """The rules of a gates file for a kind of dataset. Raises UsageError, with the gate's number."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("gate", [])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"--gates {path} cannot be read ({error}): expected TOML with [[gate]] tables") from error
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, or 5,000 digits
+        raise UsageError(f"--gates {path} cannot be read ({str(error)[:160]}): expected TOML with [[gate]] tables") from error
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"--gates {path} has no [[gate]]: expected at least one, as in {SHIPPED}")
     rules = [_rule(path, number, entry) for number, entry in enumerate(entries, 1)]

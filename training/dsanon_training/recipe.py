@@ -145,10 +145,10 @@ def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
                 raise RecipeError(f"--set {setting!r}: expected key=value")
             try:
                 values[key.strip()] = tomllib.loads(f"v = {value}")["v"]
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):
                 values[key.strip()] = value.strip()
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {name}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # not TOML, a number of 5,000 digits, or as many brackets
+        raise RecipeError(f"recipe {name}: not valid TOML: {str(error)[:160]}") from None
     return validate(values)
 
 
