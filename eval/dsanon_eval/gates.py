@@ -42,7 +42,9 @@ def read_rules(path: Path, dataset: str) -> list[Rule]:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("gate", [])
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, or 5,000 digits
-        raise UsageError(f"--gates {path} cannot be read ({str(error)[:160]}): expected TOML with [[gate]] tables") from error
+        raise UsageError(
+            f"--gates {path} cannot be read ({str(error)[:160]}): expected TOML with [[gate]] tables"
+        ) from error
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"--gates {path} has no [[gate]]: expected at least one, as in {SHIPPED}")
     rules = [_rule(path, number, entry) for number, entry in enumerate(entries, 1)]
@@ -111,16 +113,19 @@ def _rule(path: Path, number: int, entry: Any) -> Rule:
         found = " and ".join(bounds) or "no bound"
         raise UsageError(f"{where} ({entry['name']}): found {found}, expected max, min, chance, or max and chance")
     for kind in bounds:
-        if isinstance(entry[kind], bool) or not isinstance(entry[kind], int | float):
-            raise UsageError(f"{where} ({entry['name']}): {kind} = {entry[kind]!r}: expected a number")
-    datasets = entry.get("datasets", [])
-    if not isinstance(datasets, list):
-        raise UsageError(f"{where} ({entry['name']}): datasets = {datasets!r}: expected a list of names")
+        bound = entry[kind]
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not abs(bound) < 1e15:  # nan, inf
+            raise UsageError(f"{where} ({entry['name']}): {kind}: expected a number below 1e15")
+    model, control, datasets = entry.get("model", ""), entry.get("control", "release"), entry.get("datasets", [])
+    if not isinstance(datasets, list) or not all(isinstance(name, str) for name in (model, control, *datasets)):
+        raise UsageError(
+            f"{where} ({entry['name']}): model and control: expected a name; datasets: expected a list of names"
+        )
     return Rule(
         entry["name"],
-        str(entry.get("model", "")),
-        str(entry.get("control", "release")),
-        tuple(map(str, datasets)),
+        model,
+        control,
+        tuple(datasets),
         "min" if "min" in entry else "max",
         next((float(entry[kind]) for kind in ("max", "min") if kind in entry), None),
         float(entry["chance"]) if "chance" in entry else None,

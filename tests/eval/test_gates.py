@@ -101,6 +101,9 @@ def test_the_gates_that_ship_ask_no_model_that_guided_training() -> None:
         ("[[gate]]\nmax = 1", "gate 1: expected a table with the name"),
         ('[[gate]]\nname = "x"\nmax = 1\nmin = 0', "found max and min"),
         ('[[gate]]\nname = "x"\nmax = "1"', "expected a number"),
+        ('[[gate]]\nname = "x"\nmax = nan', "expected a number"),  # which nothing exceeds
+        ('[[gate]]\nname = "x"\nmin = 0x' + "f" * 6000, "expected a number"),
+        ('[[gate]]\nname = "x"\nmax = 1\nmodel = 7', "model and control: expected a name"),
         ('[[gate]]\nname = "x"\nmax = 1\nmodell = "y"', "'modell' is unknown"),
         ('[[gate]]\nname = "x"\nmax = 1\ndatasets = "lfw"', "expected a list"),
     ],
