@@ -92,7 +92,11 @@ def _summary(configuration: Mapping[str, Any], counts: Counts) -> str:
 
 def _done(configuration: Mapping[str, Any], models: Set[str]) -> str:
     method, scope, on_miss = configuration["method"], configuration["scope"], configuration["on_miss"]
-    regions = {"face": "faces", "body": "whole bodies", "both": "faces and whole bodies"}[configuration["regions"]]
+    regions = {
+        "face": "faces",
+        "body": "whole bodies of everybody whom the source annotates, and the faces of everybody else",
+        "both": "faces, and whole bodies of everybody whom the source annotates",
+    }[configuration["regions"]]
     detectors = ", ".join(configuration["detectors"])
     return (
         "## What was done\n\n"

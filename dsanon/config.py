@@ -48,8 +48,11 @@ class JobConfig:
     cameras: tuple[tuple[str, str], ...] = ()
     kept: frozenset[str] = frozenset()
 
-    def completed(self, regions: str, scope: str) -> JobConfig:
-        """With the source's defaults filled in, and checked. Raises UsageError for an impossible value."""
+    def completed(self, regions: str, scope: str, bodies: bool = True) -> JobConfig:
+        """With the source's defaults filled in, and checked. Raises UsageError for an impossible value.
+
+        bodies: whether the source's annotations tell where people are, which no detector here does.
+        """
         config = replace(self, regions=self.regions or regions, scope=self.scope or scope)
         for option, value, known in (
             ("--method", config.method, tuple(METHODS)),
@@ -63,6 +66,11 @@ class JobConfig:
             raise UsageError(
                 f"--method {config.method} paints faces, not --regions {config.regions}: "
                 "add --regions face, or choose --method ciagan, mask, blur or pixelate for bodies"
+            )
+        if not bodies and config.regions != "face":
+            raise UsageError(
+                f"--regions {config.regions}: --dataset {config.dataset} has no annotations of bodies, and no detector "
+                "finds them, so they would stay as they are: choose --regions face, or annotate people (--dataset coco)"
             )
         if config.kernel < 3 or config.kernel % 2 == 0:
             raise UsageError(f"--kernel {config.kernel}: expected an odd number of pixels from 3 on")

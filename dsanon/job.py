@@ -97,7 +97,7 @@ def anonymize(
             f"--review works on a release in a folder, not on {paths.bucket}: review it before it goes there"
         )
     source = open_source(config.dataset, config.source)
-    config = config.completed(source.regions, source.scope)
+    config = config.completed(source.regions, source.scope, source.bodies)
     parse_detectors(config.detectors)
     generators = generators_of(config)
     samples = source.samples()[: config.limit]

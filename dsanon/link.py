@@ -56,7 +56,7 @@ def link(samples: Sequence[Sample], paths: Sequence[Path], wanted: str, kept: Se
     decided = 0  # of the window's frames, the first ones
     while len(window) > decided:
         stop = min(decided + WINDOW, len(window))
-        yield from _decided(list(window), decided, stop, tracks, wanted)
+        yield from _decided(list(window), decided, stop, tracks, wanted, kept)
         decided = min(stop, margin)
         for _ in range(stop - decided):
             window.popleft()
@@ -93,7 +93,9 @@ def _frames(
         yield frame
 
 
-def _decided(frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wanted: str) -> Iterator[Found]:
+def _decided(
+    frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wanted: str, kept: Set[str]
+) -> Iterator[Found]:
     """The rows of ``frames[start:stop]``; the others are their neighbours."""
     view = View(
         np.array([frame.time for frame in frames]),
@@ -122,7 +124,8 @@ def _decided(frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wa
             rest[i] = [other for other in rest[i] if other is not head] + [better]
     _steady_bodies(view, rest)
     for i in range(start, stop):
-        yield _row(frames[i].found, rest[i], tracked[i], wanted)
+        hiding = [r for r in rest[i] if r.kind == "body" and r.label not in kept] if wanted == "body" else []
+        yield _row(frames[i].found, rest[i], tracked[i], hiding)
 
 
 def _steady_bodies(view: View, rest: Sequence[list[Region]]) -> None:
@@ -185,15 +188,14 @@ def _goes_on(view: View, i: int, seen: Mapping[int, Region], face: Region, head:
     return bool(inside >= _SEEN * boxes.area([face.box])[0])
 
 
-def _row(found: Found, rest: Sequence[Region], tracked: Mapping[int, Region], wanted: str) -> Found:
-    """The frame's row with its regions clipped and in order."""
+def _row(found: Found, rest: Sequence[Region], tracked: Mapping[int, Region], hiding: Sequence[Region]) -> Found:
+    """The frame's row with its regions clipped and in order. hiding: bodies under which no face needs its own."""
     if found.problem:
         return replace(found, regions=(), thumbnail=b"")
     seen = [region.box for region in tracked.values() if not region.note]
-    bodies = [region for region in rest if region.kind == "body"] if wanted == "body" else []
     regions = list(rest)
     for region in tracked.values():
-        if region.note and (_shares(region.box, seen) or covered(region, bodies)):
+        if region.note and (_shares(region.box, seen) or covered(region, hiding)):
             continue
         regions.append(region)
     inside = [clipped(region, found.width, found.height) for region in regions]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from dsanon import boxes
 from dsanon.align import face_transform
 from dsanon.detectors import Detection, Detector
-from dsanon.detectors.union import FaceCandidate, unite
+from dsanon.detectors.union import FaceCandidate, landmark_square, unite
+from dsanon.footprint import Footprint, footprint
 from dsanon.heads import certain, extent, head_box, is_oval, match
 from dsanon.sample import Box, Person, Pixels, Region, Sample
 from dsanon.shapes import Predictor, fit
@@ -19,10 +20,12 @@ from dsanon.shapes import Predictor, fit
 NO_FACE = "no face found: turned away, occluded or missed"
 GROUP = "a group: heads are not annotated"
 NOBODY = "a person must be here, but none was found"
+BESIDE = "the landmarks lie beside what detectors saw"
 # what a face that cannot be aligned is covered with: its box, and so much of it more on the left, above, on the right
 # and below, for forehead, ears and chin; boxes of HOG and of dlib's CNN begin at the brows
 _GROW = {"hog": (0.2, 0.45, 0.2, 0.2), "mmod": (0.2, 0.45, 0.2, 0.2)}
 _GROW_OTHERS = (0.2, 0.2, 0.2, 0.2)
+_HIDDEN = 0.6  # share of what a detector saw (brows to chin) that a face's outline covers, where it saw that face
 _COVERED = 0.9  # a face of which so much lies in treated bodies needs no treatment of its own
 
 
@@ -42,9 +45,24 @@ class RegionFinder:
         """Every region of ``pixels`` (h, w, 3), in the order of :func:`ordered`."""
         height, width = pixels.shape[:2]
         candidates = unite([d for detector in self.detectors for d in detector(pixels)])
-        faces = [self._face(pixels, candidate) for candidate in candidates]
+        faces = [face for candidate in candidates for face in self._faces(pixels, candidate)]
         regions = assemble(sample, faces, width, height, self.regions, self.kept)
         return tuple(ordered(regions))
+
+    def _faces(self, pixels: Pixels, candidate: FaceCandidate) -> list[Region]:
+        """The candidate's face, and those of its detections that are another's: a child's before its parent's."""
+        face = self._face(pixels, candidate)
+        if face.reason:
+            return [face]
+        outline = footprint(face, pixels.shape[1], pixels.shape[0], soft=True)
+        beside = [member for member in candidate.members if _hidden(member, outline, pixels) < _HIDDEN]
+        if not beside:
+            return [face]
+        if len(beside) == len(candidate.members):
+            cover = as_box(boxes.hull([face.box, *(grown(member) for member in beside)])[0])
+            return [Region("face", cover, detector=face.detector, score=face.score, reason=BESIDE)]
+        own = [member for member in candidate.members if member not in beside]
+        return [more for part in (*unite(own), *unite(beside)) for more in self._faces(pixels, part)]
 
     def _face(self, pixels: Pixels, candidate: FaceCandidate) -> Region:
         points, reason = fit(pixels, candidate, self.landmarker)
@@ -57,6 +75,18 @@ class RegionFinder:
         transform = tuple(float(v) for v in face_transform(points).ravel())
         landmarks = tuple(float(v) for v in points.ravel())
         return Region("face", box, None, landmarks, transform, detector, candidate.score)
+
+
+def _hidden(detection: Detection, outline: Footprint, pixels: Pixels) -> float:
+    """Share of the square of a detected face, within the photo, that ``outline`` covers; 1 where none of it is."""
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = boxes.clip([landmark_square(detection)], width, height)[0].round().astype(int)
+    if x1 <= x0 or y1 <= y0:
+        return 1.0
+    inside = outline.hard[
+        max(0, y0 - outline.y0) : max(0, y1 - outline.y0), max(0, x0 - outline.x0) : max(0, x1 - outline.x0)
+    ]
+    return float(inside.sum() / ((x1 - x0) * (y1 - y0)))
 
 
 def grown(detection: Detection) -> Box:

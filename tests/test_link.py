@@ -152,3 +152,5 @@ def test_a_guess_that_another_sighting_or_a_treated_body_covers_adds_nothing(tmp
     frames = [[face(200)]] * 5 + [[body]] * 5
     assert [len(row.regions) for row in run(tmp_path, frames, wanted="body")] == [1] * 10
     assert [len(row.regions) for row in run(tmp_path, frames, wanted="both")] == [1] * 5 + [2] * 5
+    consented = run(tmp_path, frames, wanted="body", kept=frozenset({"9"}))  # a body that stays hides nobody
+    assert [len(row.regions) for row in consented] == [1] * 5 + [2] * 5

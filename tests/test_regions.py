@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from dsanon.align import Floats
 from dsanon.detectors import Detection, open_detectors
+from dsanon.detectors.union import unite
+from dsanon.footprint import footprint
 from dsanon.heads import head_box, match
 from dsanon.landmarks import Landmarker
 from dsanon.models import store
-from dsanon.regions import GROUP, NO_FACE, NOBODY, RegionFinder, assemble, ordered, subject_of
+from dsanon.regions import BESIDE, GROUP, NO_FACE, NOBODY, RegionFinder, assemble, ordered, subject_of
 from dsanon.sample import Box, Person, Photo, Pixels, Region, Sample
 from dsanon.shapes import FEEBLE
 from dsanon.sources import Source, open_source
@@ -217,6 +219,30 @@ def test_a_face_is_aligned_or_its_box_is_enlarged() -> None:
     assert aligned.box[3] >= 160
     assert (masked.landmarks, masked.transform, masked.reason) == ((), (), FEEBLE)
     assert masked.box == (230, 55, 370, 220)  # 0.2 to the sides and down, 0.45 up
+
+
+def test_a_small_face_before_a_large_one_is_not_all_that_is_covered() -> None:
+    """Detectors' squares of the two are united: the small one lies in the large one and is over half as wide."""
+    blank = np.zeros((H, W, 3), np.uint8)
+    small, large = Detection((100, 160, 190, 250), 0.9, "hog"), Detection((90, 80, 260, 250), 0.8, "hog")
+    assert len(unite([small, large])) == 1
+    out = RegionFinder([Fixed(small, large)], in_square, "face")(sample(), blank)
+    assert [(region.reason, len(region.landmarks)) for region in out] == [("", 136)] * 2
+    for region, seen in zip(out, (small, large), strict=True):
+        outline = footprint(region, W, H, soft=True)
+        hidden = np.zeros((H, W), bool)
+        hidden[outline.window] = outline.hard
+        x0, y0, x1, y1 = (int(v) for v in seen.box)
+        assert hidden[y0:y1, x0:x1].mean() > 0.6
+
+
+def test_landmarks_that_lie_elsewhere_stand_for_nobody() -> None:
+    blank = np.zeros((H, W, 3), np.uint8)
+    seen = Detection((100, 100, 160, 160), 0.9, "hog")
+    (out,) = RegionFinder([Fixed(seen)], lambda *_: drawn_landmarks(155, 120, 60), "face")(sample(), blank)
+    assert (out.reason, out.landmarks) == (BESIDE, ())
+    assert out.box[0] <= 100
+    assert out.box[2] >= 160
 
 
 def test_the_order_of_detectors_changes_nothing() -> None:

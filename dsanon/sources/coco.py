@@ -48,6 +48,7 @@ class CocoSource(StillSource):
     """Images with COCO annotations. People are not told apart between images: COCO has no identities."""
 
     dataset = "coco"
+    bodies = True
 
     def __init__(self, root: Path | Bucket) -> None:
         super().__init__(root)

@@ -48,6 +48,7 @@ class MotSource(StillSource):
     dataset = "mot"
     scope = "sequence"
     regions = "face"
+    bodies = True
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

@@ -66,6 +66,7 @@ class MotsSource(StillSource):
     dataset = "mots"
     scope = "sequence"
     regions = "body"
+    bodies = True
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

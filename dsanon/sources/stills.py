@@ -122,6 +122,7 @@ class StillSource(ABC):
     dataset = ""
     scope = "dataset"
     regions = "face"
+    bodies = False
 
     def __init__(self, root: Path | Bucket) -> None:
         from dsanon.sources.tree import open_tree
