@@ -89,7 +89,7 @@ def audit(
         lap("scan")
         gathered, notes = look(case, SUITES[suite], means, crew)
         lap("look")
-        figures, curves, more = measure(case, gathered, known)
+        figures, curves, more = measure(case, gathered, known, means)
         lap("measure")
         if case.mapped and SUITES[suite].restored:
             networks, about = _trained(case, SUITES[suite], means, crew)

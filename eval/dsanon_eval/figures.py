@@ -15,15 +15,16 @@ from dsanon_eval.networks import inception, recognisers
 from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.gathered import Gathered, Picture
 from dsanon_eval.seeing.observation import FEATURES
+from dsanon_eval.seeing.pictures import Means
 from dsanon_eval.utility import detection, frechet
 
 LENGTHS = {FEATURES: frechet.Features.length, inception.NAME: inception.InceptionFeatures.length}
 
 
 def measure(
-    case: Case, gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]]
+    case: Case, gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]], means: Means
 ) -> tuple[list[Measurement], list[Curve], list[str]]:
-    """All attacks on what was seen: figures, curves, and notes on what could not be measured."""
+    """All attacks on what was seen: figures, curves, and notes on what could not be measured. means: of attackers."""
     if not gathered.faces:
         return [], [], ["no face was treated in this release: there is nothing to attack"]
     figures: list[Measurement] = []
@@ -51,9 +52,9 @@ def measure(
             figures += some
             curves += lines
         figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
-        figures += parrot.parrot(gathered, gathered.vectors(name), model)
+        figures += parrot.parrot(gathered, gathered.vectors(name), model, means)
     if original.face_features.shape[1]:
-        figures += parrot.parrot(gathered, gathered.vectors(FEATURES), FEATURES)
+        figures += parrot.parrot(gathered, gathered.vectors(FEATURES), FEATURES, means)
     figures += outside.outside(gathered)
     shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
     figures += landmark_attack.measure(shapes, gathered.people)

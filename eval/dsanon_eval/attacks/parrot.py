@@ -22,7 +22,7 @@ from dsanon_eval.attacks.reidentification import Ranks, chance, measure
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.gathered import Gathered
-from dsanon_eval.seeing.pictures import REPAINTED
+from dsanon_eval.seeing.pictures import REPAINTED, Means
 
 NAME, LEAKED = "parrot_recall_at_1", "parrot_leaked_recall_at_1"
 LEAST = 4  # photos of a person: two to learn from, one of them to tune by, and two to ask about
@@ -86,8 +86,13 @@ def attack(
     return Ranks(np.where(usable, rank, -1).astype(np.int64), luck, tuple(people))
 
 
-def parrot(gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], model: str) -> list[Measurement]:
-    """Both attackers on the release, and the first on every control. vectors: kind of picture → (n, d) of every row."""
+def parrot(
+    gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], model: str, means: Means
+) -> list[Measurement]:
+    """Both attackers on the release, and the first on every control.
+
+    vectors: kind of picture → (n, d) of every row · means: what the first has; without a key both are the same one
+    """
     samples = [sample for sample, _ in gathered.places]
     people = gathered.people
     known, asked = split(samples, people, [face.labelled for face in gathered.faces])
@@ -96,7 +101,9 @@ def parrot(gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], m
     own = [kind for kind in vectors if kind.startswith(REPAINTED)]
     attackers = {(NAME, kind): [kind] for kind in gathered.pictures}
     if own:
-        attackers |= {(NAME, "release"): own, (LEAKED, "release"): ["release"]}
+        attackers[NAME, "release"] = own
+        if means.keyed:
+            attackers[LEAKED, "release"] = ["release"]
     out: list[Measurement] = []
     for (name, control), sources in attackers.items():
         if not all(source in vectors for source in [control, *sources]):
