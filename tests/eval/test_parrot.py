@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dsanon_eval import gates
 from dsanon_eval.attacks import parrot as attack
 from dsanon_eval.attacks.parrot import LEAKED, NAME, parrot, split
 from dsanon_eval.measurement import Measurement
@@ -77,6 +78,25 @@ def test_a_generator_without_identities_has_no_key_to_leak(seen: Gathered) -> No
     found = measured(seen, Means("pix2pix", generator="pix2pix.safetensors"))
     assert (NAME, "release") in found
     assert (LEAKED, "release") not in found
+
+
+def test_who_cannot_run_the_method_has_learnt_names_that_leaked(seen: Gathered) -> None:
+    bare = Gathered(seen.faces, seen.files, seen.leaders, seen.pictures, seen.places)
+    found = measured(bare, Means("ciagan"))
+    assert (NAME, "release") not in found
+    assert found[LEAKED, "release"].value > 0.9
+    assert found[NAME, "blur9"].value > 0.9
+    assert (NAME, "release") in measured(bare, Means("blur"))
+    assert (LEAKED, "release") not in measured(bare, Means("blur"))
+
+
+def test_a_required_gate_says_that_the_generator_is_missing(seen: Gathered) -> None:
+    rule = gates.Rule(NAME, "x", "release", (), "max", 0.5, None, True)
+    bare = Gathered(seen.faces, seen.files, seen.leaders, seen.pictures, seen.places)
+    figures = parrot(bare, bare.vectors("x"), "x", Means("ciagan"))
+    _, (line,) = gates.apply([rule], figures, attack.lacking(Means("ciagan")))
+    assert "was not measured: the generator that painted the release is not here" in line
+    assert attack.lacking(CIAGAN) == attack.lacking(Means("blur")) == {}
 
 
 def test_no_photo_is_on_both_sides_and_few_photos_are_none() -> None:

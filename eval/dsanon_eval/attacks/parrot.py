@@ -4,6 +4,7 @@ The attacker knows some photos of everybody and is asked about other photos of t
 
 * ``parrot_recall_at_1`` anonymizes the photos he knows *himself*, by the same program under a key of his own, and
   learns from those. Of a method without a secret (blur, mosaic, mask) he learns the release's own pictures that way.
+  Of one whose generator is not here there is no such attacker, and no such figure of the release.
 * ``parrot_leaked_recall_at_1`` has learnt the names of a part of the release. Within a scope a painted person has one
   fake face on purpose, so that he names the rest by it: that is what pseudonymous means, and no gate asks for less.
 """
@@ -100,10 +101,12 @@ def parrot(
         raise DsanonError(f"{len(twice)} photos are both learnt from and asked about: the parrot attack is void")
     own = [kind for kind in vectors if kind.startswith(REPAINTED)]
     attackers = {(NAME, kind): [kind] for kind in gathered.pictures}
+    if means.painted:  # who knows the release's own pictures by name has learnt what only its maker knows
+        del attackers[NAME, "release"]
     if own:
         attackers[NAME, "release"] = own
-        if means.keyed:
-            attackers[LEAKED, "release"] = ["release"]
+    if means.keyed:
+        attackers[LEAKED, "release"] = ["release"]
     out: list[Measurement] = []
     for (name, control), sources in attackers.items():
         if not all(source in vectors for source in [control, *sources]):
@@ -125,6 +128,13 @@ def parrot(
         if control == "original" or name == LEAKED:
             out += chance(found, name, model)
     return out
+
+
+def lacking(means: Means) -> dict[str, str]:
+    """Figures of the release that nobody can measure with such means → why not."""
+    if not means.painted or means.generator:
+        return {}
+    return {NAME: "the generator that painted the release is not here, so no attacker could run the method himself"}
 
 
 def _looked(gathered: Gathered, kind: str) -> npt.NDArray[np.bool_]:

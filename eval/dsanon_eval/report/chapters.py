@@ -80,7 +80,8 @@ ATTACKS = (
         "of a blackout he knows by what lies around the face; only what is above that comes from the face. The leaked "
         "figure has no bound: within a scope one person has one fake face on purpose, so that a name that leaks for "
         "one photo names the person's others: the release is pseudonymous within a scope. A method without a secret "
-        "shows the same pictures to both attackers, and has the first figure only.",
+        "shows the same pictures to both attackers, and has the first figure only; where the generator that painted "
+        "the release is not here, nobody could run the method, and there is the leaked figure only.",
         "share of released faces named correctly",
         "An attacker trained on anonymized pictures names {value} of the faces by {model}; allowed is {bound}",
     ),
