@@ -12,6 +12,7 @@ from dsanon_eval.attacks import verification as lfw_release
 from dsanon_eval.attacks.linkage import linkage
 from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.networks import inception, recognisers
+from dsanon_eval.reproduce import paper
 from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.gathered import Gathered, Picture
 from dsanon_eval.seeing.observation import FEATURES
@@ -72,7 +73,8 @@ def measure(
             "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
             "only to be compared with the controls of this run"
         )
-    return figures, curves, notes
+    rows = {control: control for control in gathered.pictures} | {"release": means.method}
+    return paper.stated(figures, paper.EVERY, rows), curves, notes
 
 
 def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:

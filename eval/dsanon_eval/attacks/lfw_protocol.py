@@ -18,8 +18,6 @@ from dsanon_eval.measurement import Curve, Measurement
 
 FAR = 0.001
 Floats = npt.NDArray[np.float64]
-# Table 3, by FaceNet trained on VGGFace2: another recogniser than ours
-PAPER = {"original": 0.986, "release": 0.034}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +124,7 @@ def measure(folds: Sequence[FoldScores], model: str, control: str, everybody: Fl
     for name, by_fold in rates.items():
         mean = float(np.mean(by_fold))
         interval = over_folds(by_fold, round(mean * genuine.size), genuine.size)
-        paper = PAPER.get(control) if name == "tar_at_far" else None
-        out.append(Measurement(name, model, control, mean, interval, genuine.size, paper))
+        out.append(Measurement(name, model, control, mean, interval, genuine.size))
         out.append(Measurement(f"{name}_std", model, control, float(np.std(by_fold, ddof=1)), None, len(by_fold)))
     return out
 
