@@ -19,7 +19,11 @@ from dsanon_eval.seeing.observation import FEATURES
 from dsanon_eval.seeing.pictures import Means
 from dsanon_eval.utility import detection, frechet
 
-LENGTHS = {FEATURES: frechet.Features.length, inception.NAME: inception.InceptionFeatures.length}
+LENGTHS = {
+    recognisers.label(FEATURES): frechet.Features.length,
+    recognisers.INDEPENDENT: recognisers.DlibResnet.length,
+    inception.NAME: inception.InceptionFeatures.length,
+}
 
 
 def measure(
@@ -55,20 +59,22 @@ def measure(
         figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
         figures += parrot.parrot(gathered, gathered.vectors(name), model, means)
     if original.face_features.shape[1]:
-        figures += parrot.parrot(gathered, gathered.vectors(FEATURES), FEATURES, means)
+        figures += parrot.parrot(gathered, gathered.vectors(FEATURES), recognisers.label(FEATURES), means)
     figures += outside.outside(gathered)
     shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
     figures += landmark_attack.measure(shapes, gathered.people)
     notes += lfw_release.strangers(gathered)
+    untaught = _aligned(gathered, original)
     for control, picture in gathered.pictures.items():
         for where, network, real, made, people in (
             ("face", FEATURES, original.face_features, picture.face_features, gathered.people),
             ("image", FEATURES, original.image_features, picture.image_features, gathered.leaders),
+            ("face", recognisers.INDEPENDENT, untaught, _aligned(gathered, picture), gathered.people),
             ("face", inception.NAME, original.face_fid, picture.face_fid, gathered.people),
             ("image", inception.NAME, original.image_fid, picture.image_fid, gathered.leaders),
         ):
             figures += _apart(where, control, real, made, people, network)
-    if any(figure.n < LENGTHS.get(figure.model, 0) for figure in figures):
+    if any(f.name.startswith(("fd_", "fid_")) and f.n < LENGTHS[f.model] for f in figures):
         notes.append(
             "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
             "only to be compared with the controls of this run"
@@ -116,6 +122,14 @@ def _recognised(
                 if name != recognisers.GUIDED and control in ("original", "release"):
                     figures += subgroups.recall(found, groups, model, control)
     return figures, curves
+
+
+def _aligned(gathered: Gathered, picture: Picture) -> np.ndarray:
+    """(n, 128) embeddings of the faces whose crops the other Fréchet distances are of; NaN for others, () for none."""
+    if recognisers.INDEPENDENT not in picture.embeddings:
+        return np.zeros((len(gathered.faces), 0), np.float32)
+    there = np.array([bool(face.region.transform) for face in gathered.faces], dtype=bool)
+    return np.where(there[:, None], picture.embeddings[recognisers.INDEPENDENT], np.nan)
 
 
 def _apart(

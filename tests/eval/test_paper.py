@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,3 +56,14 @@ def test_who_has_no_row_in_the_paper_stands_alone() -> None:
     assert paper.stated([figure], paper.EVERY, {"release": "ciagan"})[0].paper == 0.034
     assert paper.stated([figure], paper.EVERY, {"release": "pix2pix"})[0].paper is None
     assert paper.stated([figure], paper.EVERY, {})[0].paper is None
+
+
+def test_the_distance_by_a_network_that_took_no_part_is_of_the_faces_that_could_be_aligned() -> None:
+    case = SimpleNamespace(mapped=True, dataset="folder", source=Path())
+    there = seen()
+    there.faces[:30] = [replace(f, region=replace(f.region, transform=(1.0,) * 6)) for f in there.faces[:30]]
+    found, _, notes = figures.measure(case, there, {}, Means("ciagan"))  # type: ignore[arg-type]
+    mine = {m.control: m for m in found if m.name == "fd_dlib_resnet_face"}
+    assert set(mine) == {"original", "release", "blur9", "blackout"}
+    assert {m.n for m in mine.values()} <= set(range(12, 17))  # half of thirty, by whole people
+    assert any("fewer faces than features" in note for note in notes)

@@ -101,6 +101,8 @@ def fold_rates(folds: Sequence[FoldScores], calibration: str, far: float = FAR) 
 def all_pairs_impostors(vectors: Vectors, limit: int = 4000) -> Floats:
     """Scores of all pairs of different people among (at most ``limit``, the first in order) embeddings."""
     keys = sorted(vectors)[:limit]
+    if not keys:
+        return np.zeros(0)
     x = np.array([vectors[key] for key in keys], dtype=np.float32)
     people = np.unique([key[0] for key in keys], return_inverse=True)[1]
     rows = []

@@ -20,6 +20,7 @@ HEADINGS = {
     "tar_at_far_own": "TAR, {}",
     "tar_at_far_all_pairs": "TAR, {}",
     "fd_mobilenetv2_face": "Fréchet distance, {}",
+    "fd_dlib_resnet_face": "Fréchet distance, {}",
     "fid_face": "FID, {}",
     "landmark_recall_at_1": "Recall@1, {}",
     "swap_recall_at_1": "Recall@1 of the target, {}",
