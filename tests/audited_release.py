@@ -132,8 +132,8 @@ def made_up() -> list[Measurement]:
                         gate,
                     )
                 )
-    out.append(Measurement("fd_mobilenetv2_face", "mobilenet_v2", "release", 31.4, (29.0, 34.2), 300))
-    out.append(Measurement("fd_mobilenetv2_face", "mobilenet_v2", "blur9", 55.2, (50.0, 60.0), 300))
+    out.append(Measurement("fd_mobilenetv2_face", "mobilenet_v2 (guided training)", "release", 31.4, (29.0, 34.2), 300))
+    out.append(Measurement("fd_mobilenetv2_face", "mobilenet_v2 (guided training)", "blur9", 55.2, (50.0, 60.0), 300))
     out.append(Measurement("leak_metadata", "scanner", "release", 1.0, None, 9, None, Gate("max", 0)))
     out.append(Measurement("unheard_of", HOSTILE, HOSTILE, 0.5, None, 1))
     return out

@@ -16,7 +16,7 @@ from dsanon.manifest import read_rows
 from dsanon.models import store
 from dsanon.nodes import Fact, facts
 from dsanon_eval import gates, trained
-from dsanon_eval.attacks import disjoint, subgroups
+from dsanon_eval.attacks import disjoint, parrot, subgroups
 from dsanon_eval.crew import Crew
 from dsanon_eval.figures import measure
 from dsanon_eval.leaks import scanner as leaks
@@ -89,7 +89,7 @@ def audit(
         lap("scan")
         gathered, notes = look(case, SUITES[suite], means, crew)
         lap("look")
-        figures, curves, more = measure(case, gathered, known)
+        figures, curves, more = measure(case, gathered, known, means)
         lap("measure")
         if case.mapped and SUITES[suite].restored:
             networks, about = _trained(case, SUITES[suite], means, crew)
@@ -106,7 +106,7 @@ def audit(
         _queue(case, gathered)
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
     notes += attackers_notes + more + _seen_in_training(case, gathered)
-    figures, missing = gates.apply(rules, figures)
+    figures, missing = gates.apply(rules, figures, parrot.lacking(means))
     # no face is nothing to attack; and a video may show one person only, whom nobody can be mistaken for
     failed = gates.failures(figures) + (missing if case.rows.num_rows and case.dataset != "video" else [])
     lap("judge")

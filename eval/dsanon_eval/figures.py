@@ -12,18 +12,24 @@ from dsanon_eval.attacks import verification as lfw_release
 from dsanon_eval.attacks.linkage import linkage
 from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.networks import inception, recognisers
+from dsanon_eval.reproduce import paper
 from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.gathered import Gathered, Picture
 from dsanon_eval.seeing.observation import FEATURES
+from dsanon_eval.seeing.pictures import Means
 from dsanon_eval.utility import detection, frechet
 
-LENGTHS = {FEATURES: frechet.Features.length, inception.NAME: inception.InceptionFeatures.length}
+LENGTHS = {
+    recognisers.label(FEATURES): frechet.Features.length,
+    recognisers.INDEPENDENT: recognisers.DlibResnet.length,
+    inception.NAME: inception.InceptionFeatures.length,
+}
 
 
 def measure(
-    case: Case, gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]]
+    case: Case, gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]], means: Means
 ) -> tuple[list[Measurement], list[Curve], list[str]]:
-    """All attacks on what was seen: figures, curves, and notes on what could not be measured."""
+    """All attacks on what was seen: figures, curves, and notes on what could not be measured. means: of attackers."""
     if not gathered.faces:
         return [], [], ["no face was treated in this release: there is nothing to attack"]
     figures: list[Measurement] = []
@@ -51,27 +57,30 @@ def measure(
             figures += some
             curves += lines
         figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
-        figures += parrot.parrot(gathered, gathered.vectors(name), model)
+        figures += parrot.parrot(gathered, gathered.vectors(name), model, means)
     if original.face_features.shape[1]:
-        figures += parrot.parrot(gathered, gathered.vectors(FEATURES), FEATURES)
+        figures += parrot.parrot(gathered, gathered.vectors(FEATURES), recognisers.label(FEATURES), means)
     figures += outside.outside(gathered)
     shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
     figures += landmark_attack.measure(shapes, gathered.people)
     notes += lfw_release.strangers(gathered)
+    untaught = _aligned(gathered, original)
     for control, picture in gathered.pictures.items():
         for where, network, real, made, people in (
             ("face", FEATURES, original.face_features, picture.face_features, gathered.people),
             ("image", FEATURES, original.image_features, picture.image_features, gathered.leaders),
+            ("face", recognisers.INDEPENDENT, untaught, _aligned(gathered, picture), gathered.people),
             ("face", inception.NAME, original.face_fid, picture.face_fid, gathered.people),
             ("image", inception.NAME, original.image_fid, picture.image_fid, gathered.leaders),
         ):
             figures += _apart(where, control, real, made, people, network)
-    if any(figure.n < LENGTHS.get(figure.model, 0) for figure in figures):
+    if any(f.name.startswith(("fd_", "fid_")) and f.n < LENGTHS[f.model] for f in figures):
         notes.append(
             "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
             "only to be compared with the controls of this run"
         )
-    return figures, curves, notes
+    rows = {control: control for control in gathered.pictures} | {"release": means.method}
+    return paper.stated(figures, paper.EVERY, rows), curves, notes
 
 
 def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
@@ -113,6 +122,14 @@ def _recognised(
                 if name != recognisers.GUIDED and control in ("original", "release"):
                     figures += subgroups.recall(found, groups, model, control)
     return figures, curves
+
+
+def _aligned(gathered: Gathered, picture: Picture) -> np.ndarray:
+    """(n, 128) embeddings of the faces whose crops the other Fréchet distances are of; NaN for others, () for none."""
+    if recognisers.INDEPENDENT not in picture.embeddings:
+        return np.zeros((len(gathered.faces), 0), np.float32)
+    there = np.array([bool(face.region.transform) for face in gathered.faces], dtype=bool)
+    return np.where(there[:, None], picture.embeddings[recognisers.INDEPENDENT], np.nan)
 
 
 def _apart(

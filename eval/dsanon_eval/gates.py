@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -51,11 +51,14 @@ def read_rules(path: Path, dataset: str) -> list[Rule]:
     return [rule for rule in rules if not rule.datasets or dataset in rule.datasets]
 
 
-def apply(rules: Sequence[Rule], figures: Sequence[Measurement]) -> tuple[list[Measurement], list[str]]:
+def apply(
+    rules: Sequence[Rule], figures: Sequence[Measurement], lacking: Mapping[str, str] | None = None
+) -> tuple[list[Measurement], list[str]]:
     """The figures with their gates, and a line for each required gate whose figure is not among them.
 
     The first rule that is for a figure decides; without one it keeps the gate it came with (leaks: none at all).
-    A rule by chance takes the same model's ``chance`` of the same name.
+    A rule by chance takes the same model's ``chance`` of the same name. lacking: figure of the release → why there is
+    none, where that is known
     """
     luck = {(figure.name, figure.model): figure.value for figure in figures if figure.control == "chance"}
     out, used = [], set()
@@ -69,8 +72,8 @@ def apply(rules: Sequence[Rule], figures: Sequence[Measurement]) -> tuple[list[M
             used.add(rule)
         out.append(replace(figure, gate=gate))
     missing = [
-        f"{rule.name} by {rule.model or 'any model'} on {rule.control}, which is required, was not measured, "
-        "or on too few people to tell it from guessing"
+        f"{rule.name} by {rule.model or 'any model'} on {rule.control}, which is required, was not measured"
+        + _because(rule, lacking or {})
         for rule in rules
         if rule.required and rule not in used
     ]
@@ -85,6 +88,13 @@ def failures(figures: Sequence[Measurement]) -> list[str]:
         for f in figures
         if f.gate is not None and not f.passed
     ]
+
+
+def _because(rule: Rule, lacking: Mapping[str, str]) -> str:
+    """Why a required figure is not there."""
+    if rule.control == "release" and rule.name in lacking:
+        return f": {lacking[rule.name]}"
+    return ", or on too few people to tell it from guessing"
 
 
 def _gate(rule: Rule, luck: float | None) -> Gate | None:

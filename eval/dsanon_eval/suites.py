@@ -86,13 +86,14 @@ def look(case: Case, plan: Plan, means: Means, crew: Crew) -> tuple[Gathered, li
         notes.append(f"controls, and what lies outside of the faces, were looked at in {len(controlled)} of them")
 
     learnt = parrot.learnt_from(case, chosen) if means.generator else set()
+    repaints = plan.repaints if means.keyed else 1  # without a key every one is the same
     around = Suite(recognisers=suite.recognisers, features=suite.features, wide=outside.WIDE, image=False)
     painted = Suite(recognisers=suite.recognisers, features=suite.features, image=False)
 
     def looks(scene: Scene) -> tuple[Look, ...]:
         pictures: list[Look] = [("original", suite), ("release", suite)]
         if scene.sample in learnt:
-            pictures += [(f"{REPAINTED} {turn}", painted) for turn in range(plan.repaints)]
+            pictures += [(f"{REPAINTED} {turn}", painted) for turn in range(repaints)]
         if scene.sample in controlled:
             pictures += [(kind, around) for kind in outside.KINDS]
             pictures += [(name, suite) for name in plan.controls]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dsanon.config import GENERATORS
 from dsanon.models import store
 from dsanon.models.weights import read_card
-from dsanon_eval.attacks import reversal
+from dsanon_eval.attacks import parrot, reversal
 from dsanon_eval.crew import Crew, arithmetic
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks import undo
@@ -34,7 +34,10 @@ def means_of(case: Case) -> tuple[Means, list[str]]:
     name = GENERATORS[method]
     model = next((m for m in store.describe() if m["name"] == name), None)
     if model is None or not model["usable"] or model["sha256"] != case.about.get("weights", {}).get(name):
-        note = f"{name} is not here as it painted the release: no attacker could run the method under a key of his own"
+        note = (
+            f"{name} is not here as it painted the release: no attacker could run the method under a key of his own, "
+            f"so {parrot.NAME} of the release was not measured"
+        )
         return Means(method, on_miss, networks=networks), [note]
     file = store.path(name)
     return Means(method, on_miss, str(file), read_card(file).config.identities, networks), []

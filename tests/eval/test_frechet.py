@@ -82,3 +82,17 @@ def test_what_few_rows_cannot_tell_is_left_out() -> None:
     few = measure("face", "blur9", rng.normal(size=(8, 4)), rng.normal(size=(8, 4)), ["a", "a", "b", "b"] * 2)
     assert all(np.isfinite(m.value) for m in few)
     assert measure("face", "blur9", few_rows := rng.normal(size=(3, 4)), few_rows, ["a", "a", "b"]) == []
+
+
+def test_who_took_part_in_training_says_so_and_who_did_not_stands_beside() -> None:
+    rng = np.random.default_rng(0)
+    people = [f"p{i // 2}" for i in range(40)]
+    real = rng.normal(size=(40, 4))
+    flattering = {m.model for m in measure("face", "release", real, real, people)}
+    assert flattering == {"mobilenet_v2 (guided training)"}
+    [floor] = measure("face", "original", real, real, people, "dlib_resnet")
+    [blurred] = measure("face", "blur9", real, real + 2, people, "dlib_resnet")
+    assert (floor.name, floor.model) == ("fd_dlib_resnet_face", "dlib_resnet")
+    assert blurred.value > 5 * floor.value
+    assert blurred.ci95 is not None
+    assert blurred.ci95[0] < blurred.value < blurred.ci95[1]

@@ -60,6 +60,7 @@ def test_a_pair_without_a_face_stays_in_the_denominator() -> None:
     scores = fold_scores(pairs, vectors, vectors)
     assert scores[0].genuine.tolist() == [pytest.approx(-0.1), -np.inf]
     assert scores[0].impostor.tolist() == [-5.0]
+    assert all_pairs_impostors({}).size == 0  # where no face could be aligned
     figures = {m.name: m for m in measure(scores, "x", "release", all_pairs_impostors(vectors))}
     assert (figures["tar_at_far"].value, figures["tar_at_far"].n) == (0.5, 4)
     assert figures["tar_at_far_all_pairs"].value == 0.5

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dsanon_eval import gates
 from dsanon_eval.attacks import parrot as attack
 from dsanon_eval.attacks.parrot import LEAKED, NAME, parrot, split
+from dsanon_eval.measurement import Measurement
+from dsanon_eval.seeing.gathered import Gathered
+from dsanon_eval.seeing.pictures import Means
 from gathered_faces import gathered, picture
 
 PEOPLE = [f"person {i // 8}" for i in range(160)]  # twenty with eight photos each
+CIAGAN = Means("ciagan", generator="ciagan-face.safetensors", identities=100)
 WHO = np.repeat(np.arange(20), 8)
 
 
@@ -20,7 +25,7 @@ def vectors(shown: np.ndarray, trace: np.ndarray, seed: int) -> np.ndarray:
 
 
 @pytest.fixture
-def figures() -> dict[tuple[str, str], object]:
+def seen() -> Gathered:
     """A painted release (a face for everybody by its key, nothing of the person) and a blur that leaves a trace."""
     random = np.random.default_rng(0)
     person, fake = random.normal(size=(20, 10)), 8 * random.normal(size=(20, 22))
@@ -34,8 +39,20 @@ def figures() -> dict[tuple[str, str], object]:
     }
     learnt = np.isin(np.arange(160), split([f"s{i:03d}" for i in range(160)], PEOPLE, [True] * 160)[0])
     derived = {f"repainted {k}": picture(vectors(other[k], none, 5 + k), learnt) for k in range(2)}
-    everything = gathered(PEOPLE, pictures, derived)
-    return {(m.name, m.control): m for m in parrot(everything, everything.vectors("x"), "x")}
+    return gathered(PEOPLE, pictures, derived)
+
+
+@pytest.fixture
+def figures(seen: Gathered) -> dict[tuple[str, str], Measurement]:
+    """Of a painted release whose generator is here."""
+    return measured(seen, CIAGAN)
+
+
+def measured(seen: Gathered, means: Means) -> dict[tuple[str, str], Measurement]:
+    """The one figure of each (name, control)."""
+    found = parrot(seen, seen.vectors("x"), "x", means)
+    assert len({(m.name, m.control) for m in found}) == len(found)
+    return {(m.name, m.control): m for m in found}
 
 
 def test_learning_finds_a_trace_that_distance_does_not(figures: dict) -> None:
@@ -57,6 +74,31 @@ def test_a_secret_key_helps_and_names_that_leak_do_not(figures: dict) -> None:
     assert {m.n for m in figures.values()} == {80}
 
 
+def test_a_generator_without_identities_has_no_key_to_leak(seen: Gathered) -> None:
+    found = measured(seen, Means("pix2pix", generator="pix2pix.safetensors"))
+    assert (NAME, "release") in found
+    assert (LEAKED, "release") not in found
+
+
+def test_who_cannot_run_the_method_has_learnt_names_that_leaked(seen: Gathered) -> None:
+    bare = Gathered(seen.faces, seen.files, seen.leaders, seen.pictures, seen.places)
+    found = measured(bare, Means("ciagan"))
+    assert (NAME, "release") not in found
+    assert found[LEAKED, "release"].value > 0.9
+    assert found[NAME, "blur9"].value > 0.9
+    assert (NAME, "release") in measured(bare, Means("blur"))
+    assert (LEAKED, "release") not in measured(bare, Means("blur"))
+
+
+def test_a_required_gate_says_that_the_generator_is_missing(seen: Gathered) -> None:
+    rule = gates.Rule(NAME, "x", "release", (), "max", 0.5, None, True)
+    bare = Gathered(seen.faces, seen.files, seen.leaders, seen.pictures, seen.places)
+    figures = parrot(bare, bare.vectors("x"), "x", Means("ciagan"))
+    _, (line,) = gates.apply([rule], figures, attack.lacking(Means("ciagan")))
+    assert "was not measured: the generator that painted the release is not here" in line
+    assert attack.lacking(CIAGAN) == attack.lacking(Means("blur")) == {}
+
+
 def test_no_photo_is_on_both_sides_and_few_photos_are_none() -> None:
     samples = ["a", "a", "b", "c", "d", "e", "f", "g"]
     people = ["x", "x", "x", "x", "x", "y", "y", "y"]
@@ -73,7 +115,7 @@ def test_one_photo_under_two_names_voids_the_attack() -> None:
     everything = gathered(PEOPLE, {"original": picture(np.zeros((160, 2))), "release": picture(np.zeros((160, 2)))})
     everything.files[:] = ["one.jpg"] * 160
     with pytest.raises(DsanonError, match="both learnt from and asked about"):
-        parrot(everything, everything.vectors("x"), "x")
+        parrot(everything, everything.vectors("x"), "x", CIAGAN)
 
 
 def test_a_face_without_a_vector_counts_as_named() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from dsanon_eval.attacks.disjoint import refuse_overlap
-from dsanon_eval.attacks.swap import Probes, near, nearest, recall, verdict
+from dsanon_eval.attacks.swap import NEAREST, Probes, near, nearest, recall, verdict
+from dsanon_eval.measurement import Measurement
 
 from dsanon.errors import UsageError
 
@@ -55,12 +56,47 @@ def test_the_verdict_asks_whether_chance_lies_in_the_interval() -> None:
     targets, sources = [who[i] for i in range(40)], [f"s{i % 10}" for i in range(40)]
     copies = Probes(gallery + 0.01, targets, sources)
     blind = Probes(rng.normal(size=(40, 8)).astype(np.float32), targets, sources)
-    for probes, expected in ((copies, ": more than chance"), (blind, ": no more than chance")):
+    for probes, expected in ((copies, ": more than chance"), (blind, ": cannot be told from chance with n = 40")):
         some = recall({"release": probes}, gallery, who, "net")
         some += near({"release": probes}, strangers, sources[:10] * 6, gallery, who, "net")
         lines = verdict(some, "net")
         assert len(lines) == 2
         assert all(expected in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("interval", "value", "strangers", "outcome"),
+    [
+        ((0.02, 0.06), 0.04, (0.01, 0.01), ": more than chance"),
+        ((0.02, 0.06), 0.04, (0.004, 0.02), ": cannot be told from chance with n = 40"),  # the bound is uncertain
+        ((0.0, 0.02), 0.015, (0.01, 0.01), ": no more than chance"),
+        ((0.0, 0.03), 0.01, (0.01, 0.01), ": no more than chance"),
+        ((0.0, 0.03), 0.011, (0.01, 0.01), ": cannot be told"),
+        ((0.0, 0.031), 0.0, (0.01, 0.01), ": cannot be told"),
+        ((0.0, 0.02), 0.0, (0.004, 0.02), ": cannot be told"),
+        ((0.0, 0.56), 0.0, (0.01, 0.01), ": cannot be told"),  # none of forty faces of three people
+    ],
+)
+def test_few_faces_are_no_clean_bill(
+    interval: tuple[float, float], value: float, strangers: tuple[float, float], outcome: str
+) -> None:
+    measured = [
+        Measurement(NEAREST, "net", "release", value, interval, 40),
+        Measurement(NEAREST, "net", "original", 0.01, strangers, 500),
+    ]
+    (line,) = verdict(measured, "net")
+    assert outcome in line
+
+
+def test_a_bound_that_one_stranger_sets_is_uncertain() -> None:
+    strangers = np.linspace(3.0, 4.0, 53, dtype=np.float32)[:, None]
+    made = Probes(np.array([[5.0]], np.float32), ["a"], ["x"])
+    (own, *_) = near({"release": made}, strangers, [*"abc" * 17, "a", "b"], GALLERY, WHO, "net")
+    assert own.control == "original"
+    assert own.value == pytest.approx(1 / 53)
+    assert own.ci95 is not None
+    assert own.ci95[0] <= 0.004
+    assert own.ci95[1] == pytest.approx(0.099, abs=0.002)  # Wilson's of one in 53; the bootstrap says 0.06
 
 
 def test_nobody_may_be_measured_who_may_train() -> None:

@@ -188,9 +188,13 @@ def test_a_reproductions_fid_is_of_inceptions_features() -> None:
 
     def seen(fid: bool) -> list[Observation]:
         rows = rng.normal(size=(40, 1, 12)).astype(np.float32)
-        return [Observation({}, {}, none, r[:, :4], none, face_fid=r[:, 4:] if fid else none) for r in rows]
+        return [
+            Observation({}, {"dlib_resnet": r[:, :3]}, none, r[:, :4], none, face_fid=r[:, 4:] if fid else none)
+            for r in rows
+        ]
 
     for fid in (True, False):
         names = {m.name: m.model for m in figures.looks(faces, {"original": seen(fid), "blur9": seen(fid)})}
-        assert names["fd_mobilenetv2_face"] == "mobilenet_v2"
+        assert names["fd_mobilenetv2_face"] == "mobilenet_v2 (guided training)"
+        assert names["fd_dlib_resnet_face"] == "dlib_resnet"
         assert names.get("fid_face") == ("inception_fid" if fid else None)

@@ -4,6 +4,7 @@ The attacker knows some photos of everybody and is asked about other photos of t
 
 * ``parrot_recall_at_1`` anonymizes the photos he knows *himself*, by the same program under a key of his own, and
   learns from those. Of a method without a secret (blur, mosaic, mask) he learns the release's own pictures that way.
+  Of one whose generator is not here there is no such attacker, and no such figure of the release.
 * ``parrot_leaked_recall_at_1`` has learnt the names of a part of the release. Within a scope a painted person has one
   fake face on purpose, so that he names the rest by it: that is what pseudonymous means, and no gate asks for less.
 """
@@ -22,7 +23,7 @@ from dsanon_eval.attacks.reidentification import Ranks, chance, measure
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.gathered import Gathered
-from dsanon_eval.seeing.pictures import REPAINTED
+from dsanon_eval.seeing.pictures import REPAINTED, Means
 
 NAME, LEAKED = "parrot_recall_at_1", "parrot_leaked_recall_at_1"
 LEAST = 4  # photos of a person: two to learn from, one of them to tune by, and two to ask about
@@ -86,8 +87,13 @@ def attack(
     return Ranks(np.where(usable, rank, -1).astype(np.int64), luck, tuple(people))
 
 
-def parrot(gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], model: str) -> list[Measurement]:
-    """Both attackers on the release, and the first on every control. vectors: kind of picture → (n, d) of every row."""
+def parrot(
+    gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], model: str, means: Means
+) -> list[Measurement]:
+    """Both attackers on the release, and the first on every control.
+
+    vectors: kind of picture → (n, d) of every row · means: what the first has; without a key both are the same one
+    """
     samples = [sample for sample, _ in gathered.places]
     people = gathered.people
     known, asked = split(samples, people, [face.labelled for face in gathered.faces])
@@ -95,8 +101,12 @@ def parrot(gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], m
         raise DsanonError(f"{len(twice)} photos are both learnt from and asked about: the parrot attack is void")
     own = [kind for kind in vectors if kind.startswith(REPAINTED)]
     attackers = {(NAME, kind): [kind] for kind in gathered.pictures}
+    if means.painted:  # who knows the release's own pictures by name has learnt what only its maker knows
+        del attackers[NAME, "release"]
     if own:
-        attackers |= {(NAME, "release"): own, (LEAKED, "release"): ["release"]}
+        attackers[NAME, "release"] = own
+    if means.keyed:
+        attackers[LEAKED, "release"] = ["release"]
     out: list[Measurement] = []
     for (name, control), sources in attackers.items():
         if not all(source in vectors for source in [control, *sources]):
@@ -118,6 +128,13 @@ def parrot(gathered: Gathered, vectors: Mapping[str, npt.NDArray[np.float32]], m
         if control == "original" or name == LEAKED:
             out += chance(found, name, model)
     return out
+
+
+def lacking(means: Means) -> dict[str, str]:
+    """Figures of the release that nobody can measure with such means → why not."""
+    if not means.painted or means.generator:
+        return {}
+    return {NAME: "the generator that painted the release is not here, so no attacker could run the method himself"}
 
 
 def _looked(gathered: Gathered, kind: str) -> npt.NDArray[np.bool_]:

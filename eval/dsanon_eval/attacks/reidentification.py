@@ -16,8 +16,6 @@ from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Curve, Measurement
 
 Floats = npt.NDArray[np.float64]
-# Table 1, by FaceNet: other recognisers than ours
-PAPER = {"original": 0.651, "blur9": 0.572, "blur17": 0.005, "pixelate8": 0.003, "pixelate16": 0.003, "release": 0.010}
 DEPTH = 20  # ranks of a CMC curve
 _ROWS = 512
 
@@ -86,9 +84,8 @@ def measure(found: Ranks, name: str, model: str, control: str) -> list[Measureme
     if n == 0:
         return []
     missing = found.rank < 0
-    paper = PAPER.get(control) if name == "recall_at_1" else None
     worst = (found.rank == 0) | missing
-    out = [Measurement(name, model, control, float(worst.mean()), share_of_people(worst, found.people), n, paper)]
+    out = [Measurement(name, model, control, float(worst.mean()), share_of_people(worst, found.people), n)]
     if missing.any():
         best = found.rank == 0
         out.append(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from dsanon_eval.intervals import Interval, share_of_people
+from dsanon_eval.intervals import Interval, share_of_people, wilson
 from dsanon_eval.measurement import Measurement
 
 RECALL, NEAREST = "swap_recall_at_1", "swap_near_training_face"
@@ -96,10 +96,14 @@ def near(
     strangers: (k, d) real photos of ``whose``, nobody of the gallery; they are the control ``original`` · gallery:
     (m, d) training photos of ``who``, each also asked for among the others (control ``target``): so near is a face
     that *is* of the training set.
+    The interval of the strangers is the wider of that over people and Wilson's over photos: the bootstrap does not see
+    how uncertain a bound is that the nearest one or two of few photos set.
     """
     apart = nearest(strangers, gallery)[1]
     bound = np.quantile(apart, STRANGERS)
-    out = [_of_people(apart <= bound, "original", model, whose)]
+    met = apart <= bound
+    own = _of_people(met, "original", model, whose)
+    out = [replace(own, ci95=_wider(own.ci95, wilson(int(met.sum()), len(met))))]
     for control, probes in made.items():
         out.append(_share(NEAREST, model, control, nearest(probes.vectors, gallery)[1] <= bound, probes))
     known = nearest(gallery, gallery, np.arange(len(gallery)))[1]
@@ -107,18 +111,39 @@ def near(
 
 
 def verdict(measured: Sequence[Measurement], model: str) -> list[str]:
-    """In words, whether a recogniser that took no part in training finds the training set in the release."""
+    """In words, whether a recogniser that took no part in training finds the training set in the release.
+
+    More than chance: the whole interval is above. No more than chance: it ends below twice chance, or below three times
+    (what the gates allow) where the figure itself is not above chance; so many must have been asked that more would
+    have shown. Else it cannot be told: of ten faces none is found by a release that gives away one in twenty. Chance of
+    a target is exact. That of a stranger is not: the nearest hundredth of few photos is one or two of them, so all of
+    its interval counts, the upper end against "more" and the lower against "no more".
+    """
     at = {(m.name, m.control): m for m in measured}
     asked = []
     if (RECALL, "release") in at:  # of vectors that name nobody there is none
-        asked.append((at[RECALL, "release"], at[RECALL, "chance"].value, "recognises the target identity"))
+        luck = at[RECALL, "chance"].value
+        asked.append((at[RECALL, "release"], luck, (luck, luck), "recognises the target identity"))
     nearest = "finds painted faces as near to a training photo as the nearest 1 % of strangers"
+    strangers = at[NEAREST, "original"]
+    asked.append((at[NEAREST, "release"], strangers.value, strangers.ci95 or (0.0, 1.0), nearest))
     out = []
-    for m, bound, what in (*asked, (at[NEAREST, "release"], STRANGERS, nearest)):
+    for m, luck, between, what in asked:
         low, high = m.ci95 or (m.value, m.value)
-        verdict = "more than chance: not as the paper claims" if low > bound else "no more than chance"
-        out.append(f"{model} {what} in {m.value:.1%} [{low:.1%}, {high:.1%}], chance {bound:.1%}: {verdict}")
+        about = f"{luck:.1%}" + (f" [{between[0]:.1%}, {between[1]:.1%}]" if between[0] < between[1] else "")
+        found = _outcome(m.value, (low, high), between, m.n)
+        out.append(f"{model} {what} in {m.value:.1%} [{low:.1%}, {high:.1%}], chance {about}: {found}")
     return out
+
+
+def _outcome(value: float, interval: Interval, chance: Interval, n: int) -> str:
+    """See :func:`verdict`. interval: of ``value``, over ``n`` faces · chance: from, to"""
+    (low, high), (least, most) = interval, chance
+    if low > most:
+        return "more than chance: not as the paper claims"
+    if high <= 2 * least or (value <= least and high <= 3 * least):
+        return "no more than chance"
+    return f"cannot be told from chance with n = {n}"
 
 
 def _of_people(hits: npt.NDArray[np.bool_], control: str, model: str, people: Sequence[str]) -> Measurement:
@@ -126,9 +151,14 @@ def _of_people(hits: npt.NDArray[np.bool_], control: str, model: str, people: Se
 
 
 def _share(name: str, model: str, control: str, hits: npt.NDArray[np.bool_], probes: Probes) -> Measurement:
-    both = [share_of_people(hits, group) for group in (probes.targets, probes.people)]
-    wider: Interval = min(low for low, _ in both), max(high for _, high in both)
+    wider = _wider(share_of_people(hits, probes.targets), share_of_people(hits, probes.people))
     return Measurement(name, model, control, float(hits.mean()), wider, len(hits))
+
+
+def _wider(*intervals: Interval | None) -> Interval:
+    """From the lowest end to the highest."""
+    there = [interval for interval in intervals if interval is not None]
+    return min(low for low, _ in there), max(high for _, high in there)
 
 
 def _chance(targets: Sequence[str], who: Sequence[str]) -> float:

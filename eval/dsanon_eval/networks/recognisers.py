@@ -24,6 +24,9 @@ from dsanon_eval.networks.pnca import Pnca
 from dsanon_eval.seeing.faces import arcface_chip, dlib_chip, square_chip
 
 GUIDED = "mobilefacenet"  # the teacher of training: what it does not recognise, it was trained not to
+INDEPENDENT = "dlib_resnet"  # took no part in training: whose Fréchet distance does not flatter
+# networks that took part in training: the teacher, and the backbone of the discriminator against which it trained
+TOOK_PART = (GUIDED, "mobilenet_v2")
 DLIB_SAME_PERSON = 0.6  # Euclidean distance below which dlib's authors take two faces for one person
 
 
@@ -41,8 +44,8 @@ class Recogniser(Protocol):
 
 
 def label(name: str) -> str:
-    """The name that its figures carry: one that guided training is no independent auditor, and says so."""
-    return f"{name} (guided training)" if name == GUIDED else name
+    """The name that its figures carry: one that took part in training is no independent auditor, and says so."""
+    return f"{name} (guided training)" if name in TOOK_PART else name
 
 
 class DlibResnet:

@@ -32,8 +32,9 @@ RECOGNITION = Section(
 DISTANCE = Section(
     "Distance to real faces",
     ("fd_", "fid_"),
-    "Fréchet distance of face crops, half of the people against the other half; the original row is the floor. Only "
-    "figures of the original Inception network are FID.",
+    "Fréchet distance of face crops, half of the people against the other half; the original row is the floor. "
+    "Guided training: the generator trained against a discriminator on this very network, which flatters it; dlib's "
+    "took no part. Only figures of the original Inception network are FID.",
     share=False,
 )
 LANDMARKS = Section(

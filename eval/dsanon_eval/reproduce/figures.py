@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 import numpy as np
+import numpy.typing as npt
 
 from dsanon.sources.lfw import Pair
 from dsanon_eval.attacks import landmarks as landmark_attack
@@ -38,7 +39,13 @@ def looks(faces: Sequence[KnownFace], seen: Seen) -> list[Measurement]:
             out += detection.measure(detector, row, before, again, who) if row != ORIGINAL else []
     aligned = [i for i, face in enumerate(faces) if face.region.transform]
     people = [who[i] for i in aligned]
-    for network, of_faces in ((FEATURES, attrgetter("face_features")), (inception.NAME, attrgetter("face_fid"))):
+    none = np.zeros((0, 0), np.float32)
+    features_of: dict[str, Callable[[Observation], npt.NDArray[np.float32]]] = {
+        FEATURES: attrgetter("face_features"),
+        recognisers.INDEPENDENT: lambda seen: seen.embeddings.get(recognisers.INDEPENDENT, none),
+        inception.NAME: attrgetter("face_fid"),
+    }
+    for network, of_faces in features_of.items():
         if aligned and of_faces(original[0]).size:
             features = {row: np.concatenate([of_faces(rows[i]) for i in aligned]) for row, rows in seen.items()}
             for row, made in features.items():

@@ -5,7 +5,10 @@ Each belongs to the network that measured it there: (row, measurement, model) â†
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dsanon_eval.measurement import Measurement
 
 Paper = Mapping[tuple[str, str, str], tuple[float, float | None]]
 
@@ -48,3 +51,14 @@ TABLE3: Paper = {
     ("ciagan", *HOG): (0.9913, None),  # it does not say by which detector; its first is HOG
 }
 LANDMARK: Paper = {("original", *LANDMARKS): (0.305, None), ("ciagan", *LANDMARKS): (0.019, None)}
+# what an audit may print; of two detection rates the first table's
+EVERY: Paper = {**TABLE3, **LANDMARK, **TABLE1}
+
+
+def stated(measurements: Sequence[Measurement], paper: Paper, rows: Mapping[str, str]) -> list[Measurement]:
+    """The measurements, each with the paper's figure where the same network measured it there, and no other.
+
+    rows: control â†’ its row in the paper, so that a release is beside CIAGAN's figures only where ``ciagan`` made it
+    """
+    figures = [paper.get((rows.get(m.control, ""), m.name, m.model)) for m in measurements]
+    return [replace(m, paper=figure[0] if figure else None) for m, figure in zip(measurements, figures, strict=True)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.reproduce.paper import Paper
+from dsanon_eval.reproduce.paper import Paper, stated
 from dsanon_eval.reproduce.rows import Row
 
 CHANCE = Row("chance", "chance", "chance")
@@ -20,6 +20,7 @@ HEADINGS = {
     "tar_at_far_own": "TAR, {}",
     "tar_at_far_all_pairs": "TAR, {}",
     "fd_mobilenetv2_face": "Fréchet distance, {}",
+    "fd_dlib_resnet_face": "Fréchet distance, {}",
     "fid_face": "FID, {}",
     "landmark_recall_at_1": "Recall@1, {}",
     "swap_recall_at_1": "Recall@1 of the target, {}",
@@ -108,8 +109,7 @@ class Table:
     def stated(self) -> list[Measurement]:
         """The measurements, each with the paper's figure where the same network measured it there, and no other."""
         names = {row.name: row.paper for row in self.rows}
-        figures = {m: self.paper.get((names.get(m.control, ""), m.name, m.model)) for m in self.measurements}
-        return [replace(m, paper=figure[0] if figure else None) for m, figure in figures.items()]
+        return stated(self.measurements, self.paper, names)
 
     def _rows(self) -> list[Row]:
         below = any(m.control == CHANCE.name and self._shows(m.name) for m in self.measurements)

@@ -39,7 +39,7 @@ _ATTACKERS_KEY = b"the attacker's own key: whoever made the release has another"
 class Means:
     """What an attacker has. method, on_miss: of the release · generator: its weights, '' where they are not here
 
-    identities: of the generator · networks: the folder of those that undo
+    identities: of the generator, 0 for one that takes no control vector · networks: the folder of those that undo
     """
 
     method: str = ""
@@ -50,8 +50,16 @@ class Means:
 
     @property
     def painted(self) -> bool:
-        """Whether the method paints faces under a secret key, so that an attacker's own run gives others."""
+        """Whether a generator paints the faces."""
         return self.method in GENERATORS
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a secret key decides the faces, so that an attacker's own run gives others.
+
+        Blur has none, nor has a generator without identities; of one that is not here nobody knows: it may have.
+        """
+        return self.painted and (self.identities > 0 or not self.generator)
 
 
 def is_derived(kind: str) -> bool:
@@ -155,14 +163,19 @@ class Album:
         return out
 
     def _repainted(self, turn: str) -> Pixels:
-        """By the release's own method, under vectors that have nothing to do with who somebody is."""
+        """By the release's own method, under vectors that have nothing to do with who somebody is.
+
+        A generator without identities takes none, and paints the same at every turn.
+        """
         names = Names(_ATTACKERS_KEY)
         missed: Action = "pixelate" if self.means.on_miss == "pixelate" else "mask"
         plan = []
         for face in self.scene.faces:
             if face.status == "anonymized":
                 place = (self.scene.source_sha256, str(face.number), turn)
-                vector = Control((names.number(self.means.identities, *place),), (1.0,))
+                vector = Control((), ())
+                if self.means.identities:
+                    vector = Control((names.number(self.means.identities, *place),), (1.0,))
                 plan.append(Treatment(face.region, "ciagan", vector))
             else:
                 plan.append(Treatment(face.region, missed))

@@ -14,15 +14,6 @@ from dsanon.sample import Box
 from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Measurement
 
-# Table 1: dlib's HOG; its SSH has no row here, for nothing but SSH is called so
-PAPER = {
-    "original": 1.0,
-    "pixelate16": 0.0,
-    "pixelate8": 0.0,
-    "blur9": 0.906,
-    "blur17": 0.684,
-    "release": 0.999,
-}
 Squares = npt.NDArray[np.float64]  # (m, 4), see landmark_square
 
 
@@ -67,6 +58,5 @@ def measure(
     if not hits.size:
         return []
     who = [person for person, seen in zip(people, before, strict=True) if seen]
-    paper = PAPER.get(control) if (detector, name) == ("hog", "detection_rate") else None
     interval = share_of_people(hits, who)
-    return [Measurement(name, detector, control, float(hits.mean()), interval, hits.size, paper)]
+    return [Measurement(name, detector, control, float(hits.mean()), interval, hits.size)]
