@@ -94,11 +94,16 @@ def is_annotation(root: Path, path: Path) -> bool:
     return True
 
 
+def folded(path: str) -> str:
+    """What two paths have in common that are one on a file system that ignores case or Unicode form."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
 def check_case_collisions(targets: Iterable[str]) -> None:
     """Raise SourceError when two release paths are one on a file system that ignores case or Unicode form."""
     seen: dict[str, str] = {}
     for target in targets:
-        other = seen.setdefault(unicodedata.normalize("NFC", target).casefold(), target)
+        other = seen.setdefault(folded(target), target)
         if other != target:
             raise SourceError(f"{other!r} and {target!r} differ only by case: rename one, or the release loses it")
 
