@@ -58,7 +58,8 @@ class Person:
 class Sample:
     """One image, or one frame of a video, before it is read.
 
-    id: unique in the source and ascending in source order (relative path, with ``#000012`` behind it for a frame)
+    id: unique in the source (relative path, with ``#000012`` behind it for a frame) and ascending in source order; but
+    frames that are files of their own come by their numbers, 2.jpg before 10.jpg
     file: path relative to SOURCE, with forward slashes · frame: index of the frame in a video file
     sequence: the sequence it belongs to (None: a still) · size: (width, height) that the annotation states
     someone: the source promises at least one person (LFW, CelebA): never released as ``empty``

@@ -294,23 +294,8 @@ def test_a_person_in_one_of_several_images_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "Person ",
-        "persons",
-        "people",
-        "pedestrians",
-        "man",
-        "woman",
-        "child",
-        "boy",
-        "girl",
-        "rider",
-        "cyclist",
-        "babies",
-        "human.pedestrian.adult",
-        "person_with_helmet",
-        "Man",
-        "Human body",
-        "crowd",
+        *("Person ", "persons", "people", "pedestrians", "man", "woman", "child", "boy", "girl", "rider", "cyclist"),
+        *("human.pedestrian.adult", "person_with_helmet", "babies", "Man", "Human body", "crowd"),
     ],
 )
 def test_categories_of_people(tmp_path: Path, name: str) -> None:
