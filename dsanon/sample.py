@@ -77,6 +77,11 @@ class Sample:
     problem: str | None = None
     time: float | None = None
 
+    @property
+    def located(self) -> bool:
+        """Whether the source says in pixels where somebody is; where its pictures mostly have a head says nothing."""
+        return any(p.body or p.head or p.points or p.silhouette for p in self.people)
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:

@@ -17,7 +17,7 @@ from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
 from dsanon.sources.keypoints import COCO_JOINTS, head_box
 from dsanon.sources.silhouettes import LARGEST, box_of, from_segmentation
-from dsanon.sources.stills import StillSource, check_case_collisions, folded, printable, write_aside
+from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
 from dsanon.storage import Bucket
 
 # Names of categories, in lower case and without an s at the end. A word of SURE anywhere in a name is enough
@@ -87,7 +87,7 @@ class CocoSource(StillSource):
         images, _ = self.tree.walk()
         if not images:
             raise SourceError(f"no image below {self.tree.where!r}: expected COCO's, e.g. in val2017/")
-        check_case_collisions(images)
+        check_targets(images)
         on_disk = _Files(images)
         people: dict[str, list[tuple[int, Person]]] = {}
         sizes: dict[str, tuple[int, int]] = {}

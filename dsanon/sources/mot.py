@@ -15,7 +15,7 @@ from dsanon.sample import Box, Person, Sample
 from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names, stated_size
 from dsanon.sources.stills import (
     StillSource,
-    check_case_collisions,
+    check_targets,
     is_annotation,
     link_problem,
     printable,
@@ -71,7 +71,7 @@ class MotSource(StillSource):
             raise SourceError(f"no frame in {os.fspath(self.root)!r}: expected SEQUENCE/img1/000001.jpg")
         names = sequence_names(sequences)
         samples = [s for folder, frames in sequences.items() for s in self._scan(folder, names[folder], frames)]
-        check_case_collisions(sample.file for sample in samples)
+        check_targets(sample.file for sample in samples)
         return samples
 
     def target(self, sample: Sample, names: Names) -> str:

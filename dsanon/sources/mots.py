@@ -26,7 +26,7 @@ from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sen
 from dsanon.sources.silhouettes import box_of, from_counts, from_mask, to_mask
 from dsanon.sources.stills import (
     StillSource,
-    check_case_collisions,
+    check_targets,
     is_annotation,
     link_problem,
     printable,
@@ -89,7 +89,7 @@ class MotsSource(StillSource):
         samples = [s for sequence in self._sequences(walk(self.root)[0]) for s in self._scan(sequence)]
         if not samples:
             raise SourceError(f"no frame in {os.fspath(self.root)!r}: expected images/SEQUENCE/000001.jpg")
-        check_case_collisions(sample.file for sample in samples)
+        check_targets(sample.file for sample in samples)
         return samples
 
     def target(self, sample: Sample, names: Names) -> str:

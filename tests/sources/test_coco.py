@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,14 @@ def test_categories_that_are_not_known_to_be_people_are_told(tmp_path: Path) -> 
     content["images"] = content["annotations"] = []
     (root / "annotations" / "people_val2017.json").write_text(json.dumps(content))
     with pytest.raises(SourceError, match="'Gesicht'"):
+        CocoSource(root).samples()
+
+
+def test_names_that_would_end_the_run_are_told_at_the_scan(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"1\.jpg' and 'val2017/1\.png' differ only by the suffix"):
+        CocoSource(one_json(tmp_path / "a", ["1.png"], ["val2017/1.png", "val2017/1.jpg"])).samples()
+    root = one_json(tmp_path / "b", ["1.png"], ["val2017/1.png", os.fsdecode(b"val2017/stra\xdfe.png")])
+    with pytest.raises(SourceError, match="no UTF-8"):
         CocoSource(root).samples()
 
 
