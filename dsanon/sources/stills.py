@@ -110,12 +110,12 @@ def check_targets(targets: Iterable[str]) -> None:
     for target in targets:
         if printable(target) != target:
             raise SourceError(f"{target!r} is no UTF-8, as which the manifest names files: rename it")
-        twin = samples.setdefault(target.rsplit(".", 1)[0], target)
-        if twin != target:
-            raise SourceError(f"{twin!r} and {target!r} differ only by the suffix: rename one, both are one sample")
         other = seen.setdefault(folded(target), target)
         if other != target:
             raise SourceError(f"{other!r} and {target!r} differ only by case: rename one, or the release loses it")
+        twin = samples.setdefault(target.rsplit(".", 1)[0], target)
+        if twin != target:
+            raise SourceError(f"{twin!r} and {target!r} differ only by the suffix: rename one, both are one sample")
 
 
 def existing_folder(root: Path, dataset: str) -> Path:
