@@ -43,12 +43,14 @@ _UPRIGHT = {
 }
 
 
-def decode(data: bytes, size: tuple[int, int] | None = None) -> tuple[Pixels, Encoding]:
+def decode(data: bytes, size: tuple[int, int] | None = None, located: bool = False) -> tuple[Pixels, Encoding]:
     """Upright 8-bit sRGB pixels (h, w, 3) of an image file, and how it was stored.
 
     ``size`` is the (width, height) that an annotation states: the upright picture must have it, or the
-    annotation's coordinates mean other pixels. Transparency is composited on white, so that colours hidden
-    below it (perhaps a face) are gone for good. Raises BadImage, whose message never names the file.
+    annotation's coordinates mean other pixels. ``located``: there are such coordinates, so that a picture which an
+    EXIF tag turns is refused unless its size tells that they are those of the upright one. Transparency is composited
+    on white, so that colours hidden below it (perhaps a face) are gone for good. Raises BadImage, whose message never
+    names the file.
     """
     if not data:
         raise BadImage("the file is empty: expected an image")
@@ -56,7 +58,7 @@ def decode(data: bytes, size: tuple[int, int] | None = None) -> tuple[Pixels, En
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=READABLE) as image:
-                return _decode(image, data, size)
+                return _decode(image, data, size, located)
     except (BadImage, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -118,7 +120,7 @@ def photo_of(data: bytes | Unreadable, sample: Sample) -> Photo | Unreadable:
         return Unreadable(f"the file is larger than the {MAX_BYTES} bytes that are read")
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        pixels, encoding = decode(data, sample.size)
+        pixels, encoding = decode(data, sample.size, sample.located)
     except BadImage as error:
         return Unreadable(str(error), sha256)
     except MemoryError:
@@ -166,7 +168,7 @@ def safe_path(path: str) -> bool:
     return "\0" not in path and all(part not in ("", ".", "..") for part in parts)
 
 
-def _decode(image: Image.Image, data: bytes, size: tuple[int, int] | None) -> tuple[Pixels, Encoding]:
+def _decode(image: Image.Image, data: bytes, size: tuple[int, int] | None, located: bool) -> tuple[Pixels, Encoding]:
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a second picture behind it
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(image.width * image.height)
@@ -198,6 +200,11 @@ def _decode(image: Image.Image, data: bytes, size: tuple[int, int] | None) -> tu
             )
         raise BadImage(
             f"{rgb.width}x{rgb.height} pixels, but the annotation states {size[0]}x{size[1]}: correct one of them"
+        )
+    if located and orientation != 1 and (orientation < 5 or size is None or rgb.width == rgb.height):
+        raise BadImage(
+            f"EXIF orientation {orientation}, and nothing tells whether the annotation's coordinates are those of the"
+            " upright picture: re-save the picture upright, without the tag"
         )
     return np.array(rgb), encoding
 

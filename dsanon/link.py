@@ -16,6 +16,7 @@ import numpy as np
 
 from dsanon import boxes
 from dsanon.body_tracks import steadied
+from dsanon.errors import DsanonError
 from dsanon.filling import SURE, View, whole
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
@@ -64,12 +65,13 @@ def link(samples: Sequence[Sample], paths: Sequence[Path], wanted: str, kept: Se
 
 
 def _times(samples: Sequence[Sample]) -> list[float]:
-    """Seconds of each frame, ascending; frames that do not tell are taken to be evenly spaced."""
-    times = [sample.time for sample in samples]
-    known = [time for time in times if time is not None]
-    if len(known) == len(times) and all(a < b for a, b in pairwise(known)):
+    """Seconds of each frame, ascending; frames that do not tell are taken to be evenly spaced. Raises DsanonError."""
+    known = [sample.time for sample in samples if sample.time is not None]
+    if not all(a < b for a, b in pairwise(known)):
+        raise DsanonError("the frames of a sequence are not in the order of their times: nothing is linked across them")
+    if len(known) == len(samples):
         return known
-    return [number / RATE for number in range(len(times))]
+    return [number / RATE for number in range(len(samples))]
 
 
 def _margin(times: Sequence[float]) -> int:

@@ -58,7 +58,8 @@ class Person:
 class Sample:
     """One image, or one frame of a video, before it is read.
 
-    id: unique in the source and ascending in source order (relative path, with ``#000012`` behind it for a frame)
+    id: unique in the source (relative path, with ``#000012`` behind it for a frame) and ascending in source order; but
+    frames that are files of their own come by their numbers, 2.jpg before 10.jpg
     file: path relative to SOURCE, with forward slashes · frame: index of the frame in a video file
     sequence: the sequence it belongs to (None: a still) · size: (width, height) that the annotation states
     someone: the source promises at least one person (LFW, CelebA): never released as ``empty``
@@ -75,6 +76,11 @@ class Sample:
     someone: bool = False
     problem: str | None = None
     time: float | None = None
+
+    @property
+    def located(self) -> bool:
+        """Whether the source says in pixels where somebody is; where its pictures mostly have a head says nothing."""
+        return any(p.body or p.head or p.points or p.silhouette for p in self.people)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,10 +44,10 @@ def png(width: int, height: int, bits: int, rows: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def reason(data: bytes, size: tuple[int, int] | None = None) -> str:
+def reason(data: bytes, size: tuple[int, int] | None = None, located: bool = False) -> str:
     """Why ``data`` is refused: one line. Fails where it is decoded."""
     with pytest.raises(BadImage) as caught:
-        decode(data, size)
+        decode(data, size, located)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

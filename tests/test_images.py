@@ -159,6 +159,15 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     exif[0x0112] = orientation
     pixels, encoding = decode(stored(raw, kind, exif=exif), (64, 32))
     assert np.abs(pixels.astype(int) - upright).mean() < 3
+    data = stored(raw, kind, exif=exif)
+    assert np.array_equal(decode(data)[0], pixels)
+    for size in ((64, 32), None):  # coordinates: of which pixels does the upright size tell, where it is another
+        if orientation == 1 or (orientation >= 5 and size):
+            assert np.array_equal(decode(data, size, located=True)[0], pixels)
+        else:
+            told = reason(data, size, located=True)
+            assert told.startswith(f"EXIF orientation {orientation}, ")
+            assert "re-save the picture upright" in told
     assert 0x0112 not in Image.open(io.BytesIO(encode(pixels, encoding))).getexif()
     if orientation >= 5:
         assert "EXIF orientation contradicts" in reason(stored(raw, kind, exif=exif), (32, 64))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dsanon import images
 from dsanon.images import read_photo, safe_path
-from dsanon.sample import Photo, Sample, Unreadable
+from dsanon.sample import Person, Photo, Sample, Unreadable
 
 
 def photo(root: Path, file: str, **more: Any) -> Photo | Unreadable:
@@ -28,6 +28,24 @@ def test_read_photo(tmp_path: Path) -> None:
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert found.encoding.format == "PNG"
     found.pixels[0, 0] = 0  # may be painted on
+
+
+@pytest.mark.parametrize(
+    ("person", "withheld"),
+    [
+        (Person(body=(1, 1, 4, 4)), True),
+        (Person(head=(1, 1, 4, 4)), True),
+        (Person(points=((1, 1),) * 5), True),
+        (Person(head_share=(0.2, 0.2, 0.8, 0.8)), False),  # LFW's: of the upright picture, whatever it shows
+        (Person("somebody"), False),
+    ],
+)
+def test_a_turned_picture_is_withheld_only_for_coordinates(tmp_path: Path, person: Person, withheld: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", exif=exif)
+    found = photo(tmp_path, "a.jpg", people=(person,), size=(8, 8))
+    assert ("re-save the picture upright" in found.reason if isinstance(found, Unreadable) else False) == withheld
 
 
 def test_read_photo_takes_any_name(tmp_path: Path) -> None:

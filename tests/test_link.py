@@ -9,6 +9,7 @@ from faces import drawn_landmarks
 
 from dsanon import link as stage
 from dsanon.align import face_transform
+from dsanon.errors import DsanonError
 from dsanon.filling import FILLED
 from dsanon.found import read_found, write_found
 from dsanon.link import link
@@ -52,6 +53,14 @@ def run(
     write_found(tmp_path / "linked.parquet", out)
     assert [row.sample for row in read_found(tmp_path / "linked.parquet")] == [s.id for s in given]
     return out
+
+
+def test_frames_that_are_not_in_the_order_of_their_times_are_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "found.parquet"
+    given = samples([(), (), ()])[::-1]
+    write_found(path, [Found(s.id, 640, 480) for s in given])
+    with pytest.raises(DsanonError, match="not in the order of their times"):
+        list(link(given, [path], "face", set()))
 
 
 def middles(rows: list[Found]) -> list[float]:

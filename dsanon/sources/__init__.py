@@ -46,7 +46,7 @@ class Source(Protocol):
     bodies: bool
 
     def samples(self) -> list[Sample]:
-        """Every sample in source order (ascending ``id``), with its annotations. Raises SourceError."""
+        """Every sample in source order, sequences whole and their frames in time. Raises SourceError."""
 
     def read(self, samples: Sequence[Sample]) -> Iterator[Photo | Unreadable]:
         """Decode ``samples`` (a contiguous piece of one shard) in order, one item for each."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.stills import StillSource, check_case_collisions, printable, write_aside
+from dsanon.sources.stills import StillSource, check_targets, printable, write_aside
 from dsanon.storage import Bucket
 
 ALIGNED = ("img_align_celeba", "img_align_celeba_png")
@@ -72,7 +72,7 @@ class CelebaSource(StillSource):
         images = self._images()
         if not images:
             raise SourceError(f"no image in {self.folders[0]}: expected 000001.jpg and so on")
-        check_case_collisions(images)
+        check_targets(file for file in images if self._is_numbered(file))
         self._check_alignment(images, rows.get("list_landmarks_align_celeba.txt", {}))
         return [self._sample(file, rows) for file in images]
 
@@ -133,18 +133,19 @@ class CelebaSource(StillSource):
         bbox = None if aligned else rows.get("list_bbox_celeba.txt", {}).get(stem)
         points = _points(landmarks.numbers) if landmarks else ()
         head: Box | None = None
+        prior: Box | None = None
         if points:
             head = head_box(points)
         elif bbox:
             x, y, width, height = bbox.numbers
             head = (x, y, x + width, y + height)
         elif aligned and not problem:
-            width, height = self.tree.size(file) or _SIZE
-            head = head_box(tuple((x * width / _SIZE[0], y * height / _SIZE[1]) for x, y in _ALIGNED))
+            x0, y0, x1, y1 = head_box(_ALIGNED)
+            prior = x0 / _SIZE[0], y0 / _SIZE[1], x1 / _SIZE[0], y1 / _SIZE[1]
         return Sample(
             printable(file),
             file,
-            (Person(str(identity.numbers[0]) if identity else None, head=head, points=points),),
+            (Person(str(identity.numbers[0]) if identity else None, head=head, head_share=prior, points=points),),
             size=_SIZE if aligned and points else None,
             someone=True,
             problem=problem,

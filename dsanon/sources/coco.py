@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from dsanon.boxes import clip
 from dsanon.errors import SourceError
@@ -17,10 +17,22 @@ from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
 from dsanon.sources.keypoints import COCO_JOINTS, head_box
 from dsanon.sources.silhouettes import LARGEST, box_of, from_segmentation
-from dsanon.sources.stills import StillSource, check_case_collisions, printable, write_aside
+from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
 from dsanon.storage import Bucket
 
-PEOPLE = frozenset({"person", "people", "human", "pedestrian"})  # category names
+# Names of categories, in lower case and without an s at the end. A word of SURE anywhere in a name is enough
+# ("person_with_helmet"); one of PEOPLE is a whole name, or a part between dots or slashes ("human.pedestrian.adult"):
+# CD players are no people.
+SURE = frozenset({"person", "people", "pedestrian", "rider", "cyclist", "motorcyclist"}) | {
+    *("man", "men", "woman", "women", "boy", "girl")
+}
+PEOPLE = SURE | {
+    *("human", "human body", "body", "full body", "visible body", "adult", "male", "female"),
+    *("child", "children", "kid", "baby", "babie", "toddler"),
+    *("driver", "passenger", "player", "worker", "skier", "biker", "bicyclist"),
+}
+HEADS = frozenset({"face", "head", "human face", "human head", "person face", "person head"})
+CROWDS = frozenset({"crowd", "group of people", "people group", "person group"})
 CAPTION = "a photo"  # what a release says in place of every caption
 _COCO_NAME = re.compile(r"(COCO_\w+_)?\d{12}\.jpg")
 _COCO_DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
@@ -38,10 +50,15 @@ _ANNOTATION = (
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """An image as one json lists it. file: relative to SOURCE, None where it is not on disk."""
+    """An image as one json lists it. file: relative to SOURCE, None where it is not on disk, or cannot be told.
 
+    name: as the json has it · like: files on disk, several of them, each of which may be meant
+    """
+
+    name: str
     file: str | None
     size: tuple[int, int] | None
+    like: tuple[str, ...] = ()
 
 
 class CocoSource(StillSource):
@@ -71,11 +88,13 @@ class CocoSource(StillSource):
         images, _ = self.tree.walk()
         if not images:
             raise SourceError(f"no image below {self.tree.where!r}: expected COCO's, e.g. in val2017/")
-        check_case_collisions(images)
-        on_disk = set(images)
+        check_targets(images)
+        on_disk = _Files(images)
         people: dict[str, list[tuple[int, Person]]] = {}
         sizes: dict[str, tuple[int, int]] = {}
         known = 0
+        told: set[str] = set()  # files of which a json says who is in them
+        mute: dict[str, tuple[set[str], list[str]]] = {}  # json without people → the files it annotates, its categories
         for path in self.inputs():
             content = _load(path)
             if _kind(content) is None:
@@ -90,11 +109,25 @@ class CocoSource(StillSource):
                     )
             for file, number, person in _people(path, content, listed):
                 _merge(people.setdefault(file, []), number, person)
+            things = [a["image_id"] for a in content.get("annotations", []) if "category_id" in a]
+            if any(map(_whose, content.get("categories", []))):
+                told |= {entry.file for entry in listed.values() if entry.file}
+            elif things:
+                names = [str(category.get("name")) for category in content["categories"]]
+                files = {file for n in things for file in (listed[n].file, *listed[n].like) if file}
+                mute[path.name] = files, names
         if not known:
             raise SourceError(
                 f"none of {len(self.inputs())} json files has COCO's 'images' and 'annotations':"
                 " expected instances, person_keypoints or captions"
             )
+        for name, (files, categories) in mute.items():
+            if not files <= told:
+                raise SourceError(
+                    f"{name} has the categories {_some(categories)}, none of which is known to be of people: name that"
+                    " of people 'person' (heads: 'head'); if nobody is annotated, put the images into another folder"
+                    " and use --dataset folder"
+                )
         return [
             Sample(
                 printable(file),
@@ -113,8 +146,8 @@ class CocoSource(StillSource):
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write each json for the released images, with every geometry and nothing that names anybody."""
         images, others = self.tree.walk()
-        on_disk, kept = set(images), {sample.file for sample in released}
-        unknown, missing = 0, 0
+        on_disk, kept = _Files(images), {sample.file for sample in released}
+        unknown, missing, unclear = 0, 0, 0
         captions = False
         paths = self.inputs()
         for path in paths:
@@ -125,13 +158,14 @@ class CocoSource(StillSource):
                 continue
             captions |= kind == "captions"
             listed = self._listed(path, content, on_disk)
-            missing += sum(entry.file is None for entry in listed.values())
+            unclear += sum(bool(entry.like) for entry in listed.values())
+            missing += sum(entry.file is None and not entry.like for entry in listed.values())
             ids = {number for number, entry in listed.items() if entry.file in kept}
             text = json.dumps(_public(content, ids), separators=(",", ":"))
             write_aside(data, path.relative_to(self.root).as_posix(), text.encode())
-        return list(_sentences(captions, missing, unknown, len(others) - len(paths), kept))
+        return list(_sentences(captions, missing, unclear, unknown, len(others) - len(paths), kept))
 
-    def _listed(self, path: Path, content: dict[str, Any], on_disk: set[str]) -> dict[int, _Listed]:
+    def _listed(self, path: Path, content: dict[str, Any], on_disk: _Files) -> dict[int, _Listed]:
         """Image id → where it is. Raises SourceError."""
         names: dict[int, tuple[str, dict[str, Any]]] = {}
         for image in content["images"]:
@@ -143,23 +177,47 @@ class CocoSource(StillSource):
                 )
             if names.setdefault(number, (name, image))[0] != name:
                 raise SourceError(f"{path.name}: image id {number} is given to two files: expected one")
-        folder = next(
-            (folder for folder in self._folders(path) if any(folder + name in on_disk for name, _ in names.values())),
-            None,
-        )
+        places = list(_folders(path))
+        named = {number: on_disk.at(name, places) for number, (name, _) in names.items()}
+        taken = set(named.values())  # a file that an entry names outright is not meant by another with a like name
         listed = {}
         for number, (name, image) in names.items():
-            file = None if folder is None or folder + name not in on_disk else folder + name
-            listed[number] = _Listed(file, _size(path, image))
+            like = () if named[number] else tuple(file for file in on_disk.like(name) if file not in taken)
+            file = named[number] or (like[0] if len(like) == 1 else None)
+            listed[number] = _Listed(name, file, _size(path, image), like if len(like) > 1 else ())
         return listed
 
-    def _folders(self, path: Path) -> Iterator[str]:
-        """Where the images of a json may be, most likely first: instances_train2017.json → train2017/ …"""
-        words = path.stem.split("_")
-        for start in range(len(words)):
-            split = "_".join(words[start:])
-            yield from (f"{split}/", f"images/{split}/")
-        yield from ("images/", "")
+
+class _Files:
+    """The images on disk, found by the names that a json has for them: whatever their case and Unicode form."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._paths = {folded(file): file for file in files}
+        self._names: dict[str, list[str]] = {}
+        for file in files:
+            self._names.setdefault(folded(PurePosixPath(file).name), []).append(file)
+
+    def at(self, name: str, folders: Iterable[str]) -> str | None:
+        """The file at the path that a json names, from SOURCE or from one of ``folders``; a bare name is in these."""
+        places = ["", *folders] if "/" in name else folders
+        return next((self._paths[path] for folder in places if (path := folded(folder + name)) in self._paths), None)
+
+    def like(self, name: str) -> list[str]:
+        """The files that may be meant by a name which is at none of these: those that end like it, else its last part.
+
+        None but one where the name's folders tell.
+        """
+        same = self._names.get(folded(PurePosixPath(name).name), [])
+        return [file for file in same if folded(file).endswith(folded(f"/{name}"))] or same
+
+
+def _folders(path: Path) -> Iterator[str]:
+    """Where the images of a json may be, most likely first: instances_train2017.json → train2017/ …"""
+    words = path.stem.split("_")
+    for start in range(len(words)):
+        split = "_".join(words[start:])
+        yield from (f"{split}/", f"images/{split}/")
+    yield from ("images/", "")
 
 
 def _load(path: Path) -> Any:
@@ -211,7 +269,7 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
     categories = {_hashable(category.get("id")): category for category in content.get("categories", [])}
     if not all(type(category) is int for category in categories):
         raise SourceError(f"{path.name}: the category ids are {list(categories)}: expected whole numbers")
-    people = {number for number, c in categories.items() if str(c.get("name", "")).strip().lower() in PEOPLE}
+    people = {number: whose for number, category in categories.items() if (whose := _whose(category))}
     seen: set[int] = set()
     for annotation in content.get("annotations", []):
         number = annotation.get("id")
@@ -225,16 +283,50 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
         if type(annotation["category_id"]) is not int or annotation["category_id"] not in categories:
             raise SourceError(f"{where} has the unknown category {annotation['category_id']!r}: add it to 'categories'")
         entry = listed[annotation["image_id"]]
-        if annotation["category_id"] not in people or entry.file is None:
+        if annotation["category_id"] not in people:
+            continue
+        if entry.like:
+            raise SourceError(
+                f"{where} is of a person in {entry.name!r}, which may be {entry.like[0]!r} or {entry.like[1]!r}: give"
+                " the folder in its file_name, from SOURCE on"
+            )
+        if entry.file is None:
             continue
         if type(number) is not int or number in seen:
             raise SourceError(f"{where}: expected a whole number that no other annotation has")
         seen.add(number)
         joints = categories[annotation["category_id"]].get("keypoints") or COCO_JOINTS
         try:
-            yield entry.file, number, _person(annotation, entry.size, joints)
+            person = _person(annotation, entry.size, joints)
+            whose = people[annotation["category_id"]]
+            if whose == "head":
+                person = _only_head(person)
+            yield entry.file, number, replace(person, many=person.many or whose == "crowd")
         except (TypeError, ValueError, OverflowError) as error:
             raise SourceError(f"{where}: {error}; correct or remove it") from None
+
+
+def _whose(category: dict[str, Any]) -> Literal["head", "person", "crowd", ""]:
+    """What the annotations of a category are: heads, people or groups of them, or nothing that is known to be these."""
+    name, above = (
+        re.sub(r"[\s_-]+", " ", str(category.get(field, ""))).strip().casefold() for field in ("name", "supercategory")
+    )
+    if name.removesuffix("s") in HEADS:
+        return "head"
+    if name.removesuffix("s") in CROWDS:
+        return "crowd"
+    parts = {part.strip().removesuffix("s") for part in (name, above, *re.split(r"[./|:>]", name))}
+    words = {word.removesuffix("s") for word in re.findall(r"\w+", name)}
+    return "person" if parts & PEOPLE or words & SURE else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _only_head(person: Person) -> Person:
+    """Somebody of whom the head is annotated, but nothing below it; of a crowd of heads all that is."""
+    return person if person.many else Person(head=person.body or person.head)
 
 
 def _person(annotation: dict[str, Any], size: tuple[int, int] | None, joints: Sequence[str]) -> Person:
@@ -298,7 +390,8 @@ def _merge(people: list[tuple[int, Person]], number: int, person: Person) -> Non
     Where the boxes contradict each other, the files number their people independently: two people.
     """
     for index, (other, known) in enumerate(people):
-        if other == number and _same(known.body, person.body):
+        place = "body" if known.body or person.body else "head"
+        if other == number and _same(getattr(known, place), getattr(person, place)):
             people[index] = (
                 number,
                 replace(
@@ -343,7 +436,7 @@ def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
     return {field: entry[field] for field in fields if field in entry} if isinstance(entry, dict) else {}
 
 
-def _sentences(captions: bool, missing: int, unknown: int, others: int, kept: set[str]) -> Iterator[str]:
+def _sentences(captions: bool, missing: int, unclear: int, unknown: int, others: int, kept: set[str]) -> Iterator[str]:
     yield (
         "The json files keep the released images, their licence ids and every geometry (boxes, polygons, run lengths,"
         " keypoints); flickr_url, coco_url, date_captured, every description but COCO's own ('COCO 2017 Dataset') and"
@@ -354,6 +447,11 @@ def _sentences(captions: bool, missing: int, unknown: int, others: int, kept: se
         yield f"Captions can describe or name people: each was replaced by {CAPTION!r}."
     if missing:
         yield f"{missing} entries of images that the source did not have were dropped from the json files."
+    if unclear:
+        yield (
+            f"{unclear} entries without people, each of which may mean several files of the source, were dropped from"
+            " the json files."
+        )
     if unknown:
         yield f"{unknown} json files of other kinds than instances, person_keypoints and captions were not released."
     if others > 0:

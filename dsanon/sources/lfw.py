@@ -8,7 +8,7 @@ the pseudonyms, and the folds of a view by a keyed order of folds.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -69,6 +69,7 @@ class LfwSource(StillSource):
         samples = [self._sample(file) for file in images if file.startswith(self.folder)]
         if not samples:
             raise SourceError(f"no image in {self.tree.where + '/' + self.folder!r}: expected NAME/NAME_0001.jpg")
+        self._check_names(samples)
         return sorted(samples, key=lambda sample: sample.id)
 
     def target(self, sample: Sample, names: Names) -> str:
@@ -110,6 +111,18 @@ class LfwSource(StillSource):
         if uncopied:
             sentences.append(f"{uncopied} other files of the source were not copied.")
         return sentences
+
+    def _check_names(self, samples: Iterable[Sample]) -> None:
+        """Raise SourceError where two images would have one name in the release, or one none that it can hold."""
+        if printable(self.folder) != self.folder:
+            raise SourceError(f"{self.folder!r} is no UTF-8, as which the manifest names files: rename the folder")
+        seen: dict[tuple[str, int] | str, str] = {}
+        for sample in samples:
+            named = _named(self.folder, sample.file)
+            name = sample.id if named is None else (printable(named[0]), named[1])
+            other = seen.setdefault(name, sample.file)
+            if other != sample.file:
+                raise SourceError(f"{other!r} and {sample.file!r} are the same image of a person: rename or remove one")
 
     def _sample(self, file: str) -> Sample:
         named = _named(self.folder, file)

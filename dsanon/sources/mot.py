@@ -15,7 +15,7 @@ from dsanon.sample import Box, Person, Sample
 from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names, stated_size
 from dsanon.sources.stills import (
     StillSource,
-    check_case_collisions,
+    check_targets,
     is_annotation,
     link_problem,
     printable,
@@ -23,8 +23,10 @@ from dsanon.sources.stills import (
     write_aside,
 )
 
-# pedestrian, person on vehicle, static person, distractor (statues, but people half hidden, too), reflection
-PEOPLE = frozenset({1, 2, 7, 8, 12})
+# pedestrian, person on vehicle, static person, distractor (statues, but people half hidden, too), reflection, crowd
+PEOPLE = frozenset({1, 2, 7, 8, 12, 13})
+CROWD = 13  # MOT20's, as COCO's crowds and MOTS' regions to ignore: several people in one box
+CLASSES = range(1, 14)  # the others are vehicles and what hides people (TrackEval's table)
 PEDESTRIAN = 1  # what the benchmark scores, where the row's confidence is not 0
 _GT, _DET = "gt/gt.txt", "det/det.txt"
 # frame id x y w h conf [class [visibility]]; MOT15 has ten: world coordinates behind conf, all are pedestrians
@@ -70,8 +72,8 @@ class MotSource(StillSource):
             raise SourceError(f"no frame in {os.fspath(self.root)!r}: expected SEQUENCE/img1/000001.jpg")
         names = sequence_names(sequences)
         samples = [s for folder, frames in sequences.items() for s in self._scan(folder, names[folder], frames)]
-        check_case_collisions(sample.file for sample in samples)
-        return sorted(samples, key=lambda sample: sample.id)
+        check_targets(sample.file for sample in samples)
+        return samples
 
     def target(self, sample: Sample, names: Names) -> str:
         """Its own path: sequences and frames have numbers, not names."""
@@ -155,8 +157,13 @@ def _sequences(files: Iterable[str]) -> dict[str, dict[int, str]]:
 
 
 def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None, where: str) -> Iterator[Person]:
-    """The person of a row; nobody for other classes, and for a box that is wholly outside the image."""
-    if 8 <= len(values) < _MOT15 and int(values[7]) not in PEOPLE:
+    """The person or people of a row; nobody for other classes, and for a box that is wholly outside the image."""
+    kind = values[7] if 8 <= len(values) < _MOT15 else PEDESTRIAN
+    if kind not in CLASSES:
+        raise SourceError(
+            f"{where}: class {kind:g} is unknown: expected 1 (pedestrian) to {CLASSES[-1]}; correct or remove the row"
+        )
+    if kind not in PEOPLE:
         return
     x, y, width, height = values[2:6]
     if width <= 0 or height <= 0:
@@ -167,5 +174,8 @@ def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None
         box = x0, y0, x1, y1
     if box[0] < box[2] and box[1] < box[3]:
         scored = values[6] != 0 if len(values) > 6 else True
-        pedestrian = not 8 <= len(values) < _MOT15 or int(values[7]) == PEDESTRIAN
-        yield Person(subject=f"{sequence}/{int(values[1])}", body=box, aside=not (scored and pedestrian))
+        if kind == CROWD:
+            yield Person(body=box, many=True)
+        else:
+            subject = f"{sequence}/{int(values[1])}"
+            yield Person(subject=subject, body=box, aside=not (scored and kind == PEDESTRIAN))

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,7 +26,7 @@ from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sen
 from dsanon.sources.silhouettes import box_of, from_counts, from_mask, to_mask
 from dsanon.sources.stills import (
     StillSource,
-    check_case_collisions,
+    check_targets,
     is_annotation,
     link_problem,
     printable,
@@ -89,8 +90,8 @@ class MotsSource(StillSource):
         samples = [s for sequence in self._sequences(walk(self.root)[0]) for s in self._scan(sequence)]
         if not samples:
             raise SourceError(f"no frame in {os.fspath(self.root)!r}: expected images/SEQUENCE/000001.jpg")
-        check_case_collisions(sample.file for sample in samples)
-        return sorted(samples, key=lambda sample: sample.id)
+        check_targets(sample.file for sample in samples)
+        return samples
 
     def target(self, sample: Sample, names: Names) -> str:
         """Its own path: sequences and frames have numbers, not names."""
@@ -131,6 +132,9 @@ class MotsSource(StillSource):
         masks = frames_of(file for file in images if PurePosixPath(file).parent.parent.name == "instances")
         folders = {images: _folder(images) for images in frames}
         names = sequence_names(folders.values())
+        if len(names) < len(folders):
+            one, other = next((a, b) for a, b in combinations(folders, 2) if folders[a] == folders[b])
+            raise SourceError(f"{one!r} and {other!r} are the same sequence: remove one of them")
         return [
             _Sequence(names[folder], folder, frames[images], *self._annotations(images, masks))
             for images, folder in folders.items()

@@ -14,16 +14,19 @@ _SEQINFO = ("name", "imDir", "frameRate", "seqLength", "imWidth", "imHeight", "i
 
 
 def frames_of(files: Iterable[str]) -> dict[str, dict[int, str]]:
-    """Folder → frame number → file; frames are named 000001.jpg. Raises SourceError."""
+    """Folder → frame number → file, folders in order of their names, frames of their numbers. Raises SourceError.
+
+    Frames are named 000001.jpg, or 1.jpg.
+    """
     folders: dict[str, dict[int, str]] = {}
-    for file in sorted(files):
+    for file in sorted(files, key=printable):
         path = PurePosixPath(file)
         if not (path.stem.isascii() and path.stem.isdigit()):
             raise SourceError(f"{file!r} has no frame number for a name: expected 000001.jpg; rename or remove it")
         frames = folders.setdefault(path.parent.as_posix(), {})
         if frames.setdefault(int(path.stem), file) != file:
             raise SourceError(f"{frames[int(path.stem)]!r} and {file!r} are the same frame: remove one of them")
-    return folders
+    return {folder: dict(sorted(frames.items())) for folder, frames in folders.items()}
 
 
 def sequence_names(folders: Iterable[str]) -> dict[str, str]:

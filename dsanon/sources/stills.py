@@ -94,13 +94,28 @@ def is_annotation(root: Path, path: Path) -> bool:
     return True
 
 
-def check_case_collisions(targets: Iterable[str]) -> None:
-    """Raise SourceError when two release paths are one on a file system that ignores case or Unicode form."""
+def folded(path: str) -> str:
+    """What two paths have in common that are one on a file system that ignores case or Unicode form."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def check_targets(targets: Iterable[str]) -> None:
+    """Raise SourceError for paths under which a release could not hold two samples, or name one.
+
+    They are one on a file system that ignores case or Unicode form, one but for the suffix, which a sample's name in
+    the manifest has not, or no UTF-8, as which the manifest names them.
+    """
     seen: dict[str, str] = {}
+    samples: dict[str, str] = {}
     for target in targets:
-        other = seen.setdefault(unicodedata.normalize("NFC", target).casefold(), target)
+        if printable(target) != target:
+            raise SourceError(f"{target!r} is no UTF-8, as which the manifest names files: rename it")
+        other = seen.setdefault(folded(target), target)
         if other != target:
             raise SourceError(f"{other!r} and {target!r} differ only by case: rename one, or the release loses it")
+        twin = samples.setdefault(target.rsplit(".", 1)[0], target)
+        if twin != target:
+            raise SourceError(f"{twin!r} and {target!r} differ only by the suffix: rename one, both are one sample")
 
 
 def existing_folder(root: Path, dataset: str) -> Path:

@@ -94,7 +94,10 @@ def test_head_box_follows_a_tilted_or_turned_face() -> None:
 def test_aligned_images_without_a_row_have_celeba_s_alignment(tmp_path: Path) -> None:
     make(tmp_path)
     sample = by_file(CelebaSource(tmp_path))["img_align_celeba/000010.jpg"]
-    assert sample.people[0].head == pytest.approx((22.4, 51.8, 155.6, 198.8), abs=1)
+    head = sample.people[0].head_share
+    assert head is not None
+    assert np.multiply(head, (178, 218, 178, 218)) == pytest.approx((22.4, 51.8, 155.6, 198.8), abs=1)
+    assert not sample.located
     assert sample.people[0].points == ()
 
 
@@ -104,7 +107,9 @@ def test_resized_images_scale_the_prior_but_contradict_landmarks(tmp_path: Path)
         CelebaSource(tmp_path).samples()
     (tmp_path / "list_landmarks_align_celeba.txt").unlink()
     sample = CelebaSource(tmp_path).samples()[0]
-    assert sample.people[0].head == pytest.approx((11.2, 25.9, 77.8, 99.4), abs=1)
+    head = sample.people[0].head_share
+    assert head is not None
+    assert np.multiply(head, (89, 109, 89, 109)) == pytest.approx((11.2, 25.9, 77.8, 99.4), abs=1)
 
 
 def test_images_in_the_wild(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,139 @@ def test_other_places_for_the_images(tmp_path: Path, layout: str) -> None:
         path.rename(root / layout / path.name)
     samples = CocoSource(root).samples()
     assert [len(sample.people) for sample in samples] == [1, 2, 0]
+
+
+def one_json(root: Path, names: list[str], on_disk: list[str], json_name: str = "instances_val2017.json") -> Path:
+    """A json that lists ``names``, with a person in each, and the images ``on_disk``."""
+    images = [image(number) | {"file_name": name} for number, name in enumerate(names, 1)]
+    people = [person(10 + number, number) for number in range(1, len(names) + 1)]
+    (root / "annotations").mkdir(parents=True)
+    content = {"images": images, "categories": [PERSON], "annotations": people}
+    (root / "annotations" / json_name).write_text(json.dumps(content))
+    for file in on_disk:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48)).save(root / file)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("json_name", "names", "on_disk", "annotated"),
+    [
+        ("instances_val2017_v2.json", ["1.png"], ["val2017/1.png"], ["val2017/1.png"]),
+        ("all.json", ["1.png"], ["some/where/1.png", "some/where/2.png"], ["some/where/1.png"]),
+        # one json over two folders
+        ("instances_train2017.json", ["1.png", "2.png"], ["train2017/1.png", "val2017/2.png"], None),
+        ("instances.json", ["a/1.png", "b/1.png"], ["a/1.png", "b/1.png"], None),
+        ("instances.json", ["a/1.png", "b/1.png"], ["images/a/1.png", "images/b/1.png"], None),
+        ("instances.json", ["a/1.png", "b/1.png"], ["x/a/1.png", "x/b/1.png"], None),
+        ("instances.json", ["data/images/1.png"], ["images/1.png"], None),
+        ("instances.json", ["A/\u00c9.PNG"], ["a/e\u0301.png"], None),  # as a disk that ignores case and form has it
+        # the folder of the json's name, whatever is elsewhere
+        ("instances_val2017.json", ["1.png"], ["val2017/1.png", "small/1.png", "1.png"], ["val2017/1.png"]),
+        # a folder that is not there: its images are nobody else's
+        ("instances.json", ["a/1.png", "b/1.png"], ["b/1.png"], ["b/1.png"]),
+    ],
+)
+def test_images_are_found_wherever_they_are(
+    tmp_path: Path, json_name: str, names: list[str], on_disk: list[str], annotated: list[str] | None
+) -> None:
+    source = CocoSource(one_json(tmp_path, names, on_disk, json_name))
+    found = {sample.file: len(sample.people) for sample in source.samples()}
+    assert found == {file: int(annotated is None or file in annotated) for file in on_disk}
+    source.publish(tmp_path / "out", source.samples(), NAMES)
+    released = json.loads((tmp_path / "out" / "annotations" / json_name).read_text())
+    assert len(released["annotations"]) == len(released["images"]) == len(annotated or on_disk)
+
+
+def test_a_person_in_one_of_several_images_is_told(tmp_path: Path) -> None:
+    source = CocoSource(one_json(tmp_path, ["1.png"], ["a/1.png", "b/1.png"], "people_v2.json"))
+    with pytest.raises(
+        SourceError, match=r"people_v2.json annotation 11 .* '1.png', which may be 'a/1.png' or 'b/1.pn"
+    ):
+        source.samples()
+    path = tmp_path / "annotations" / "people_v2.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+    assert [sample.people for sample in source.samples()] == [(), ()]
+    told = " ".join(source.publish(tmp_path / "out", source.samples(), NAMES))
+    assert "1 entries without people, each of which may mean several files" in told
+    assert "did not have" not in told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Person ", "persons", "people", "pedestrians", "man", "woman", "child", "boy", "girl", "rider", "cyclist"),
+        *("human.pedestrian.adult", "person_with_helmet", "babies", "Man", "Human body", "crowd"),
+    ],
+)
+def test_categories_of_people(tmp_path: Path, name: str) -> None:
+    def renamed(content: dict[str, Any]) -> None:
+        content["categories"][0] = {"id": 1, "name": name}
+        content["annotations"][0]["id"] = 99
+
+    first = CocoSource(dataset(tmp_path, renamed)).samples()[0]
+    assert [(p.body, p.many) for p in first.people] == [
+        ((10, 10, 30, 40), name == "crowd"),
+        ((10, 10, 30, 40), 0),
+    ]
+
+
+def test_a_supercategory_tells_of_people(tmp_path: Path) -> None:
+    def renamed(content: dict[str, Any]) -> None:
+        content["categories"][0] = {"id": 1, "name": "goalkeeper", "supercategory": "person"}
+        content["annotations"][0]["id"] = 99
+
+    assert len(CocoSource(dataset(tmp_path, renamed)).samples()[0].people) == 2
+
+
+@pytest.mark.parametrize("name", ["face", "Heads", "human_face"])
+def test_categories_of_heads(tmp_path: Path, name: str) -> None:
+    def renamed(content: dict[str, Any]) -> None:
+        content["categories"][0] = {"id": 1, "name": name}
+        content["annotations"][0]["id"] = 99
+        content["annotations"].append(person(98, 1, bbox=[40, 10, 5, 5]))
+
+    heads = [p for p in CocoSource(dataset(tmp_path, renamed)).samples()[0].people if p.body is None]
+    assert [(p.head, p.silhouette) for p in heads] == [((10, 10, 30, 40), None), ((40, 10, 45, 15), None)]
+
+
+def test_heads_of_two_files_are_one_only_in_one_place(tmp_path: Path) -> None:
+    root = one_json(tmp_path, ["1.png"], ["val2017/1.png"])
+    path = root / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text()) | {"categories": [{"id": 1, "name": "face"}]}
+    path.write_text(json.dumps(content))
+    other = root / "annotations" / "faces_val2017.json"
+    other.write_text(path.read_text())
+    assert len(CocoSource(root).samples()[0].people) == 1
+    content["annotations"][0]["bbox"] = [40, 10, 5, 5]
+    other.write_text(json.dumps(content))
+    assert len(CocoSource(root).samples()[0].people) == 2
+
+
+def test_categories_that_are_not_known_to_be_people_are_told(tmp_path: Path) -> None:
+    root = one_json(tmp_path, ["1.png"], ["val2017/1.png"])
+    path = root / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(content | {"categories": [{"id": 1, "name": "Gesicht"}, {"id": 2, "name": "CD_player"}]})
+    )
+    with pytest.raises(SourceError, match=r"instances_val2017.json has the categories 'Gesicht', 'CD_player', none of"):
+        CocoSource(root).samples()
+    # beside a file that tells of the people in the same images, things are things
+    (root / "annotations" / "people_val2017.json").write_text(json.dumps(content))
+    assert len(CocoSource(root).samples()[0].people) == 1
+    content["images"] = content["annotations"] = []
+    (root / "annotations" / "people_val2017.json").write_text(json.dumps(content))
+    with pytest.raises(SourceError, match="'Gesicht'"):
+        CocoSource(root).samples()
+
+
+def test_names_that_would_end_the_run_are_told_at_the_scan(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"1\.jpg' and 'val2017/1\.png' differ only by the suffix"):
+        CocoSource(one_json(tmp_path / "a", ["1.png"], ["val2017/1.png", "val2017/1.jpg"])).samples()
+    root = one_json(tmp_path / "b", ["1.png"], ["val2017/1.png", os.fsdecode(b"val2017/stra\xdfe.png")])
+    with pytest.raises(SourceError, match="no UTF-8"):
+        CocoSource(root).samples()
 
 
 def publish(root: Path, data: Path, released: list[Sample] | None = None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -272,6 +273,23 @@ def test_strange_files_are_quarantined_under_a_token(tmp_path: Path) -> None:
     strange = problems["lfw_funneled/Ann_Ax/Jane_Doe.jpg"]
     assert "Jane" not in str(strange.problem)
     assert re.fullmatch(r"lfw_funneled/p[0-9a-f]{16}\.jpg", source.target(strange, NAMES))
+
+
+@pytest.mark.parametrize("twin", ["Ann_Ax_0001.png", "Ann_Ax_00001.jpg"])
+def test_two_files_of_one_image_are_told(tmp_path: Path, twin: str) -> None:
+    root = make(tmp_path)
+    (person,) = root.rglob("Ann_Ax")
+    (person / twin).write_bytes((person / "Ann_Ax_0001.jpg").read_bytes())
+    with pytest.raises(SourceError, match="are the same image of a person"):
+        LfwSource(root).samples()
+
+
+def test_a_folder_that_no_manifest_can_name_is_told(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    (person,) = root.rglob("Ann_Ax")
+    person.parent.rename(root / os.fsdecode(b"stra\xdfe"))
+    with pytest.raises(SourceError, match="no UTF-8"):
+        LfwSource(root).samples()
 
 
 @pytest.mark.parametrize(

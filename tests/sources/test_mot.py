@@ -50,9 +50,13 @@ def test_samples(tmp_path: Path) -> None:
     assert [path.name for path in source.inputs()] == ["gt.txt", "det.txt", "seqinfo.ini"]
 
 
-@pytest.mark.parametrize(("kind", "count"), [(n, n in (1, 2, 7, 8, 12)) for n in range(1, 14)])
+@pytest.mark.parametrize(("kind", "count"), [(n, n in (1, 2, 7, 8, 12, 13)) for n in range(1, 14)])
 def test_which_classes_are_people(tmp_path: Path, kind: int, count: bool) -> None:
     assert len(people(tmp_path, f"1,4,10,10,20,30,0,{kind},0.5\n")) == count  # conf 0: not evaluated, yet there
+
+
+def test_a_crowd_is_many(tmp_path: Path) -> None:
+    assert people(tmp_path, "1,4,10,10,20,30,0,13,1\n") == [Person(body=(9, 9, 29, 39), many=True)]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,9 @@ def test_boxes_end_at_the_border(tmp_path: Path) -> None:
         ("1.5,1,10,10,20,30,1,1,1", "line 2 is"),
         ("1,1,10,10,-20,30,1,1,1", "line 2: the box is -20 x 30"),
         ("1 1 2001 48 64 abc", "line 2 has 1 fields"),
+        ("1,1,10,10,20,30,1,14,1", "line 2: class 14 is unknown"),
+        ("1,1,10,10,20,30,1,0,1", "line 2: class 0 is unknown"),
+        ("1,1,10,10,20,30,1,1.5,1", "line 2: class 1.5 is unknown"),
     ],
 )
 def test_bad_rows(tmp_path: Path, row: str, message: str) -> None:
@@ -116,6 +123,18 @@ def test_train_and_test_may_share_names(tmp_path: Path) -> None:
     samples = MotSource(tmp_path).samples()
     assert {sample.sequence for sample in samples} == {"train/01", "test/01"}
     assert {person.subject for sample in samples for person in sample.people} == {"train/01/1"}
+
+
+def test_frames_come_by_their_numbers(tmp_path: Path) -> None:
+    for folder in ("train/B", "train/A"):
+        for path in (sequence(tmp_path, folder, frames=12) / folder / "img1").iterdir():
+            path.rename(path.with_name(f"{int(path.stem)}.jpg"))
+    source = MotSource(tmp_path)
+    samples = source.samples()
+    assert [sample.id for sample in samples] == [f"train/{s}/img1/{n}.jpg" for s in "AB" for n in range(1, 13)]
+    assert [source.target(sample, NAMES) for sample in samples] == [sample.id for sample in samples]
+    assert [sample.time for sample in samples] == [n / 30 for _ in "AB" for n in range(1, 13)]
+    assert [len(sample.people) for sample in samples[:4]] == [1, 1, 1, 0]
 
 
 def test_a_release_has_the_rows_of_its_frames(tmp_path: Path) -> None:

@@ -248,3 +248,24 @@ def test_real_data_round_trip(shared: Path, tmp_path: Path) -> None:
                 silhouette = sample.people[0].silhouette
                 assert silhouette is not None
                 assert np.array_equal(to_mask(silhouette), new[int(Path(sample.file).stem)][2001][1])
+
+
+def test_a_sequence_in_two_places_is_told(tmp_path: Path) -> None:
+    dataset(tmp_path, "plain")
+    (tmp_path / "image_02").mkdir()
+    (tmp_path / "images" / "0001").rename(tmp_path / "image_02" / "0001")
+    dataset(tmp_path, "plain")
+    with pytest.raises(SourceError, match="'image_02/0001' and 'images/0001' are the same sequence"):
+        MotsSource(tmp_path).samples()
+
+
+def test_frames_come_by_their_numbers(tmp_path: Path) -> None:
+    root = dataset(tmp_path, frames=12)
+    for kind in ("images", "instances"):
+        for path in (root / "train" / kind / "0001").iterdir():
+            path.rename(path.with_name(f"{int(path.stem)}.png"))
+    source = MotsSource(root)
+    samples = source.samples()
+    assert [sample.id for sample in samples] == [f"train/images/0001/{n}.png" for n in range(1, 13)]
+    assert [source.target(sample, NAMES) for sample in samples] == [sample.id for sample in samples]
+    assert [sample.time for sample in samples] == [n / 30 for n in range(1, 13)]

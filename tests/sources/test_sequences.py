@@ -15,6 +15,11 @@ def test_frames() -> None:
         "a": {1: "a/000001.jpg", 2: "a/000002.jpg"},
         "b": {7: "b/7.png"},
     }
+    assert list(frames_of(["b/1.jpg", "a/10.jpg", "a/2.jpg"]).items()) == [
+        ("a", {2: "a/2.jpg", 10: "a/10.jpg"}),
+        ("b", {1: "b/1.jpg"}),
+    ]
+    assert list(frames_of(["a/10.jpg", "a/2.jpg"])["a"]) == [2, 10]
     with pytest.raises(SourceError, match="no frame number"):
         frames_of(["a/aaron.jpg"])
     with pytest.raises(SourceError, match="no frame number"):

@@ -21,7 +21,7 @@ from dsanon.sources.stills import (
     IMAGE_SUFFIXES,
     StillSink,
     StillSource,
-    check_case_collisions,
+    check_targets,
     link_problem,
     printable,
     walk,
@@ -91,11 +91,19 @@ def test_link_problem(tmp_path: Path) -> None:
 
 
 def test_case_collisions() -> None:
-    check_case_collisions(["a/x.jpg", "a/y.jpg", "b/x.jpg"])
+    check_targets(["a/x.jpg", "a/y.jpg", "b/x.jpg"])
     with pytest.raises(SourceError, match="differ only by case"):
-        check_case_collisions(["a/x.jpg", "A/X.jpg"])
+        check_targets(["a/x.jpg", "A/X.jpg"])
     with pytest.raises(SourceError, match="differ only by case"):
-        check_case_collisions(["\u00e9.jpg", "e\u0301.jpg"])  # one é, written in two ways
+        check_targets(["\u00e9.jpg", "e\u0301.jpg"])  # one é, written in two ways
+
+
+def test_names_that_no_manifest_can_hold() -> None:
+    check_targets(["a/x.jpg", "b/x.png", "a/x.y.jpg", "a/é.jpg"])
+    with pytest.raises(SourceError, match=r"'a/x\.jpg' and 'a/x\.png' differ only by the suffix"):
+        check_targets(["a/x.jpg", "a/x.png"])
+    with pytest.raises(SourceError, match=r"stra.*is no UTF-8"):
+        check_targets([os.fsdecode(b"stra\xdfe.png")])
 
 
 def test_printable() -> None:
