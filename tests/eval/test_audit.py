@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from dsanon_eval import audit as command
 from dsanon_eval.seeing.cache import FILE
+from little_clips import clip
 from PIL import Image
 
 from runs import anonymize, dsanon, run
@@ -261,3 +262,21 @@ def test_forgetting_takes_the_audit_s_memory_with_the_key(source: Path, blurred:
     assert {m["name"] for m in report["measurements"] if m["model"] != "scanner"} == {"face_seen_rate"}
     assert "leak_pixels" not in {m["name"] for m in report["measurements"]}
     assert not (private / "audit").exists()
+
+
+def test_a_clip_without_its_private_side_was_not_attacked_either(tmp_path: Path) -> None:
+    """Clips name nobody, and each may show one person only; but whom they showed is known to the private map alone."""
+    from skimage import data
+
+    portrait = np.ascontiguousarray(np.asarray(data.astronaut())[:224, 112:336])
+    source, release = tmp_path / "clips", tmp_path / "release"
+    source.mkdir()
+    for name, pixels in (("one", portrait), ("two", np.ascontiguousarray(portrait[:, ::-1]))):
+        clip(source / f"{name}.mp4", [pixels] * 2)
+    made = anonymize(source, release, "--method", "blur", "--kernel", 3, "--detectors", "hog", dataset="video")
+    assert made.code == 0, made
+    release.with_name("release.private").rename(tmp_path / "elsewhere")
+    code, report, _ = audit(release, source)
+    assert code == 4
+    (line,) = report["gates"]["failures"]
+    assert line.startswith("self_recall_at_1 by dlib_resnet on release, which is required, was not measured: the priv")
