@@ -118,6 +118,15 @@ def test_the_gates_that_ship_ask_no_model_that_guided_training() -> None:
         assert all(rule.model and not rule.model.startswith("mobilefacenet") for rule in shipped)
 
 
+def test_bodies_must_be_asked_who_they_are() -> None:
+    """By other pictures of them only where the source says who is in several."""
+    for dataset in ("coco", "folder", "video", "mots", "mot", "lfw", "celeba"):
+        shipped = gates.read_rules(gates.SHIPPED, dataset)
+        asked = {rule.name for rule in shipped if rule.required and rule.region == "body"}
+        again = {"body_recall_at_1"} if dataset in ("mots", "mot", "lfw", "celeba") else set()
+        assert asked == {"body_self_recall_at_1"} | again
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from dsanon_eval.leaks.opened import Case, Seen
 from dsanon_eval.leaks.pixels import look
 from little_clips import clip
@@ -55,6 +56,20 @@ def test_a_body_that_nobody_treated(tmp_path: Path, portrait: np.ndarray) -> Non
     Image.fromarray(portrait).save(release, quality=75)
     (finding,) = look(case, ()).findings
     assert "body is untouched" in finding.message
+
+
+@pytest.mark.parametrize(("times", "plus"), [(1.0, 14), (1.0, -20), (0.6, 0), (1.3, -20)])
+def test_a_body_in_another_light_is_untouched(tmp_path: Path, portrait: np.ndarray, times: float, plus: int) -> None:
+    source, release = tmp_path / "source.jpg", tmp_path / "release.jpg"
+    Image.fromarray(portrait).save(source, quality=95)
+    body = Seen(None, 0, "body", (100.0, 20.0, 400.0, 320.0), "anonymized", "mask")
+    case = Case("data/a.jpg", release, source, (body,))
+    lit = np.clip(times * portrait.astype(float) + plus, 0, 255).astype(np.uint8)
+    Image.fromarray(lit).save(release, quality=85)
+    (finding,) = look(case, ()).findings
+    assert "body is untouched" in finding.message
+    Image.fromarray(covered(lit, (150.0, 40.0, 330.0, 320.0))).save(release, quality=85)
+    assert look(case, ()).findings == ()
 
 
 def test_who_consented_is_no_finding(tmp_path: Path, portrait: np.ndarray) -> None:
