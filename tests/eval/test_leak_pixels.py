@@ -140,6 +140,24 @@ def test_a_face_that_only_the_encoder_drew(tmp_path: Path, portrait: np.ndarray)
     assert look(case, (_Sees(0.65, before=0.0, source=portrait),)).findings != ()  # nothing stood there before
 
 
+def test_a_face_that_a_body_s_region_left_alone(tmp_path: Path, portrait: np.ndarray) -> None:
+    """A silhouette without its head, or somebody else's face in the box; what was painted there is no source's face."""
+    source, release = tmp_path / "source.jpg", tmp_path / "release.jpg"
+    Image.fromarray(portrait).save(source, quality=95)
+    body = Seen(None, 0, "body", (100.0, 20.0, 400.0, 500.0), "anonymized", "mask")
+    case = Case("data/a.jpg", release, source, (body,))
+    Image.fromarray(covered(portrait, (100.0, 215.0, 400.0, 500.0))).save(release, quality=85)
+    (finding,) = look(case, (_Sees(0.9),)).findings
+    assert "an untouched face around (225, 130), in the region of a body" in finding.message
+    face = Seen(None, 1, "face", BOX, "anonymized", "mask")
+    found = look(replace(case, regions=(body, face)), (_Sees(0.9),)).findings
+    assert all("the source's face is still there" in finding.message for finding in found)
+    assert look(replace(case, regions=(replace(body, status="kept"),)), (_Sees(0.9),)).findings == ()
+    painted = np.ascontiguousarray(portrait[:, ::-1])
+    Image.fromarray(painted).save(release, quality=85)
+    assert look(case, (_Sees(0.9),)).findings == ()
+
+
 class _Sees:
     """A detector that is sure of a face where the portrait's is. before: its score of the ``source`` itself"""
 
