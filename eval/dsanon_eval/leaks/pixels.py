@@ -7,8 +7,8 @@ more, and 807 of the 821 smaller ones.
 
 A body's: 45 people of COCO, each filling most of its box. Of the textured cells of the very photo as a JPEG of quality
 75, lighter by 14, or at 0.6 times the contrast, at most 0.05 have another texture; at 1.3 times, which clips, at most
-0.1 in nine of ten; covered, blurred or in a mosaic, 0.26 and more. Of 145 others, most of them parts of a scene, covered:
-0.39 and more; 38 % have too few such cells, and are compared by their light alone.
+0.1 in nine of ten; covered, blurred or in a mosaic, 0.26 and more. Of 145 others in all kinds of scenes, covered: 0.39
+and more; 38 % have too few such cells, and are compared by their light alone.
 """
 
 from __future__ import annotations
