@@ -8,13 +8,14 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dsanon
 from dsanon.errors import UsageError
 from dsanon.manifest import read_rows
 from dsanon.models import store
 from dsanon.nodes import Fact, facts
+from dsanon.sample import Kind
 from dsanon_eval import gates, trained
 from dsanon_eval.attacks import disjoint, parrot, subgroups
 from dsanon_eval.crew import Crew
@@ -29,7 +30,7 @@ from dsanon_eval.review import queue as review_queue
 from dsanon_eval.seeing.case import Case, open_case, pick
 from dsanon_eval.seeing.gathered import Gathered
 from dsanon_eval.seeing.pictures import Means
-from dsanon_eval.suites import SUITES, Plan, everything, generator_of, look
+from dsanon_eval.suites import SUITES, UNREADABLE, Plan, everything, generator_of, look
 from dsanon_eval.utility import people as whole_people
 from dsanon_eval.utility import temporal
 from dsanon_eval.utility.frames import SEQUENCES
@@ -100,15 +101,17 @@ def audit(
         lap("watch")
     if case.mapped:
         plan = SUITES[suite]
-        some, without = whole_people.measure(case, pick(case, plan.faces, plan.each), plan.frames, plan.each)
+        chosen = pick(case, plan.faces, plan.each) | pick(case, plan.faces, plan.each, "body")
+        some, without = whole_people.measure(case, chosen, plan.frames, plan.each)
         figures, notes = figures + some, notes + without
         lap("people")
         _queue(case, gathered)
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
-    notes += attackers_notes + more + _seen_in_training(case, gathered)
-    figures, missing = gates.apply(rules, figures, parrot.lacking(means))
-    # no face is nothing to attack; and a video may show one person only, whom nobody can be mistaken for
-    failed = gates.failures(figures) + (missing if case.rows.num_rows and case.dataset != "video" else [])
+    people = {kind: len(set(case.people(kind)[1])) for kind in get_args(Kind)}
+    rules, waived = gates.owed(rules, people, alone=case.mapped and case.dataset == "video")
+    notes += attackers_notes + more + _seen_in_training(case, gathered) + waived
+    figures, missing = gates.apply(rules, figures, UNREADABLE if not case.mapped else "", parrot.lacking(means))
+    failed = gates.failures(figures) + missing
     lap("judge")
     drawn = draw(figures, lines.by_figure(curves), case.paths.release)
     lap("draw")

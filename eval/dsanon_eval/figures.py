@@ -31,7 +31,10 @@ def measure(
 ) -> tuple[list[Measurement], list[Curve], list[str]]:
     """All attacks on what was seen: figures, curves, and notes on what could not be measured. means: of attackers."""
     if not gathered.faces:
-        return [], [], ["no face was treated in this release: there is nothing to attack"]
+        what = "no face was treated in this release, bodies were: only these are asked who they are"
+        if not case.bodies.num_rows:
+            what = "neither a face nor a body was treated in this release: there is nothing to attack"
+        return [], [], [what]
     figures: list[Measurement] = []
     curves: list[Curve] = []
     notes: list[str] = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from dsanon.errors import UsageError
+from dsanon.models import store
+from dsanon.sample import Kind
 from dsanon_eval.measurement import Gate, Measurement
 
 SHIPPED = Path(__file__).with_name("gates.toml")
@@ -36,6 +38,11 @@ class Rule:
         """Whether it is a rule for this figure."""
         return (figure.name, figure.control) == (self.name, self.control) and self.model in ("", figure.model)
 
+    @property
+    def region(self) -> Kind:
+        """What kind of region its figure is of."""
+        return "body" if self.name.startswith("body_") else "face"
+
 
 def read_rules(path: Path, dataset: str) -> list[Rule]:
     """The rules of a gates file for a kind of dataset. Raises UsageError, with the gate's number."""
@@ -51,14 +58,29 @@ def read_rules(path: Path, dataset: str) -> list[Rule]:
     return [rule for rule in rules if not rule.datasets or dataset in rule.datasets]
 
 
+def owed(rules: Sequence[Rule], people: Mapping[Kind, int], alone: bool) -> tuple[list[Rule], list[str]]:
+    """The rules, none required that this release cannot owe, and a note for each that is waived for one person.
+
+    people: treated, by kind of region; of nobody there is no figure · alone: whether it is known that one is one, and
+    natural for the dataset: nobody can be mistaken for anybody, by any method
+    """
+    out, notes = [], []
+    for rule in rules:
+        count = people[rule.region]
+        if rule.required and alone and count == 1:
+            notes.append(f"{rule.name} by {rule.model or 'any model'} tells nothing here: one person only was treated")
+        out.append(replace(rule, required=rule.required and count > (1 if alone else 0)))
+    return out, notes
+
+
 def apply(
-    rules: Sequence[Rule], figures: Sequence[Measurement], lacking: Mapping[str, str] | None = None
+    rules: Sequence[Rule], figures: Sequence[Measurement], why: str = "", lacking: Mapping[str, str] | None = None
 ) -> tuple[list[Measurement], list[str]]:
     """The figures with their gates, and a line for each required gate whose figure is not among them.
 
     The first rule that is for a figure decides; without one it keeps the gate it came with (leaks: none at all).
-    A rule by chance takes the same model's ``chance`` of the same name. lacking: figure of the release → why there is
-    none, where that is known
+    A rule by chance takes the same model's ``chance`` of the same name. why: nothing was measured, if it is known
+    lacking: figure of the release → why there is none, where that is known
     """
     luck = {(figure.name, figure.model): figure.value for figure in figures if figure.control == "chance"}
     out, used = [], set()
@@ -71,13 +93,9 @@ def apply(
         if gate is not None:
             used.add(rule)
         out.append(replace(figure, gate=gate))
-    missing = [
-        f"{rule.name} by {rule.model or 'any model'} on {rule.control}, which is required, was not measured"
-        + _because(rule, lacking or {})
-        for rule in rules
-        if rule.required and rule not in used
-    ]
-    return out, missing
+    missing = [rule for rule in rules if rule.required and rule not in used]
+    absent = {model["name"] for model in store.describe() if not model["usable"]} if missing else set()
+    return out, [_missing(rule, why or _of_release(rule, lacking or {}), absent) for rule in missing]
 
 
 def failures(figures: Sequence[Measurement]) -> list[str]:
@@ -90,11 +108,18 @@ def failures(figures: Sequence[Measurement]) -> list[str]:
     ]
 
 
-def _because(rule: Rule, lacking: Mapping[str, str]) -> str:
-    """Why a required figure is not there."""
-    if rule.control == "release" and rule.name in lacking:
-        return f": {lacking[rule.name]}"
-    return ", or on too few people to tell it from guessing"
+def _of_release(rule: Rule, lacking: Mapping[str, str]) -> str:
+    return lacking.get(rule.name, "") if rule.control == "release" else ""
+
+
+def _missing(rule: Rule, why: str, absent: Collection[str]) -> str:
+    """The line of a required rule without a figure. absent: models without weights"""
+    what = f"{rule.name} by {rule.model or 'any model'} on {rule.control}, which is required, was not measured"
+    if why:
+        return f"{what}: {why}"
+    if rule.model in absent:
+        return f"{what}: its weights are not here (`dsanon models` says how to get {rule.model})"
+    return f"{what}, or on too few people to tell it from guessing"
 
 
 def _gate(rule: Rule, luck: float | None) -> Gate | None:

@@ -18,9 +18,10 @@ from dsanon_eval.seeing.observation import FEATURES, Suite, usable
 from dsanon_eval.seeing.pictures import REPAINTED, Means
 from dsanon_eval.seeing.watch import Look, observe
 
+UNREADABLE = "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private)"
 UNMAPPED = (
-    "the private map cannot be read (its key was destroyed, or the private side is elsewhere: --private), so no "
-    "original is known: re-identification, verification, landmarks, controls and distances were not measured"
+    f"{UNREADABLE}, so no original is known: re-identification, verification, landmarks, controls and distances "
+    "were not measured"
 )
 FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
 

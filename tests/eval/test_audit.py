@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -13,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from dsanon_eval import audit as command
 from dsanon_eval.seeing.cache import FILE
+from little_clips import clip
 from PIL import Image
 
+from dsanon.manifest import ManifestRow, write_rows
 from runs import anonymize, dsanon, run
 
 PERSON = "Eileen_Collins"
@@ -261,3 +264,59 @@ def test_forgetting_takes_the_audit_s_memory_with_the_key(source: Path, blurred:
     assert {m["name"] for m in report["measurements"] if m["model"] != "scanner"} == {"face_seen_rate"}
     assert "leak_pixels" not in {m["name"] for m in report["measurements"]}
     assert not (private / "audit").exists()
+
+
+def test_a_clip_without_its_private_side_was_not_attacked_either(tmp_path: Path) -> None:
+    """Clips name nobody, and each may show one person only; but whom they showed is known to the private map alone."""
+    from skimage import data
+
+    portrait = np.ascontiguousarray(np.asarray(data.astronaut())[:224, 112:336])
+    source, release = tmp_path / "clips", tmp_path / "release"
+    source.mkdir()
+    for name, pixels in (("one", portrait), ("two", np.ascontiguousarray(portrait[:, ::-1]))):
+        clip(source / f"{name}.mp4", [pixels] * 2)
+    made = anonymize(source, release, "--method", "blur", "--kernel", 3, "--detectors", "hog", dataset="video")
+    assert made.code == 0, made
+    release.with_name("release.private").rename(tmp_path / "elsewhere")
+    code, report, _ = audit(release, source)
+    assert code == 4
+    (line,) = report["gates"]["failures"]
+    assert line.startswith("self_recall_at_1 by dlib_resnet on release, which is required, was not measured: the priv")
+
+
+def test_bodies_that_nobody_asked_who_they_are_pass_no_audit(tmp_path: Path) -> None:
+    """Two people of COCO, somewhat lighter than they were; who knows bodies again, OSNet, is not here."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "coco" / "val2017").mkdir(parents=True)
+    (tmp_path / "coco" / "annotations").mkdir()
+    images, people = [], []
+    for number in (1, 2):
+        name = f"{number:012d}.png"
+        pixels = np.kron(rng.integers(20, 220, (40, 40, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+        Image.fromarray(pixels).save(tmp_path / "coco" / "val2017" / name)
+        images.append({"id": number, "file_name": name, "height": 160, "width": 160})
+        outline = [40, 20, 120, 20, 120, 140, 40, 140]
+        person = {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "area": 9600}
+        people.append(person | {"segmentation": [outline], "bbox": [40, 20, 80, 120]})
+    annotation = {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "coco" / "annotations" / "instances_val2017.json").write_text(json.dumps(annotation))
+    release = tmp_path / "release"
+    options = ("--method", "mask", "--regions", "body", "--detectors", "hog")
+    assert anonymize(tmp_path / "coco", release, *options, dataset="coco").code == 0
+    digests = {}
+    for picture in (release / "data").rglob("*.png"):
+        pixels = np.asarray(Image.open(tmp_path / "coco" / "val2017" / picture.name)) + np.uint8(14)
+        Image.fromarray(pixels).save(picture)
+        digests[picture.name] = hashlib.sha256(picture.read_bytes()).hexdigest()
+    rows = pq.read_table(release / "manifest.parquet").to_pylist()
+    rows = [row | {"output_sha256": digests[Path(row["file"]).name]} for row in rows]
+    write_rows(release / "manifest.parquet", [ManifestRow(**row) for row in rows])
+    code, report, lines = audit(release, tmp_path / "coco")
+    assert code == 4
+    missing, leaked = sorted(report["gates"]["failures"])
+    assert missing.startswith("body_self_recall_at_1 by osnet on release, which is required, was not measured: its w")
+    assert "dsanon models" in missing
+    assert leaked.startswith("leak_pixels")
+    assert sum("the source's body is untouched" in line for line in lines) == 2
+    assert any("no face was treated in this release, bodies were" in note for note in report["notes"])
+    assert not any("nothing to attack" in note for note in report["notes"])

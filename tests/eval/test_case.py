@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,6 +70,14 @@ def test_unlabelled_faces_are_whoever_has_their_pseudonym(tmp_path: Path) -> Non
     assert labelled == [False, False, True]
     assert pick(made, 10, each=10) == {"a", "b"}
     assert samples == ["a", "a", "b"]
+
+
+def test_samples_with_bodies_alone_are_drawn_too(tmp_path: Path) -> None:
+    faces, bodies = case(tmp_path, [("a", None)]), case(tmp_path, [("b", "x"), ("c", "y")])
+    made = replace(faces, bodies=bodies.rows)
+    assert pick(made, 10, each=10) == {"a"}
+    assert pick(made, 10, each=10, kind="body") == {"b", "c"}
+    assert made.files({"a", "b"}) == {"a.jpg", "b.jpg"}
 
 
 @pytest.mark.parametrize("chosen", [None, {"a", "c"}])

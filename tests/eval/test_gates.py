@@ -75,6 +75,31 @@ def test_a_required_figure_that_was_not_measured_fails(tmp_path: Path) -> None:
     assert "recall_at_1" in missing[0]
 
 
+def test_a_required_rule_is_waived_for_its_reason_only(tmp_path: Path) -> None:
+    text = '[[gate]]\nname = "self_recall_at_1"\nmax = 0.1\nrequired = true\n'
+    mine = rules(tmp_path, text + text.replace("self_", "body_self_"))
+
+    def required(faces: int, bodies: int, alone: bool) -> list[bool]:
+        return [rule.required for rule in gates.owed(mine, {"face": faces, "body": bodies}, alone)[0]]
+
+    assert required(2, 2, alone=False) == [True, True]
+    assert required(0, 2, alone=False) == [False, True]  # of what nobody treated there is no figure
+    assert required(1, 0, alone=False) == [True, False]
+    assert required(1, 2, alone=True) == [False, True]
+    (note,) = gates.owed(mine, {"face": 1, "body": 2}, alone=True)[1]
+    assert note == "self_recall_at_1 by any model tells nothing here: one person only was treated"
+
+
+def test_the_line_of_a_missing_figure_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSANON_MODELS", str(tmp_path))
+    mine = rules(tmp_path, '[[gate]]\nname = "x"\nmodel = "osnet"\nmax = 1\nrequired = true')
+    assert gates.apply(mine, [])[1] == [
+        "x by osnet on release, which is required, was not measured: "
+        "its weights are not here (`dsanon models` says how to get osnet)"
+    ]
+    assert gates.apply(mine, [], "no key")[1][0].endswith("was not measured: no key")
+
+
 def test_a_figure_that_is_no_number_keeps_no_gate(tmp_path: Path) -> None:
     gated, _ = gates.apply(rules(tmp_path, '[[gate]]\nname = "x"\nmax = 1'), [figure("x", float("nan"))])
     assert gates.failures(gated)
@@ -91,6 +116,15 @@ def test_the_gates_that_ship_ask_no_model_that_guided_training() -> None:
         shipped = gates.read_rules(gates.SHIPPED, dataset)
         assert any(rule.required for rule in shipped)
         assert all(rule.model and not rule.model.startswith("mobilefacenet") for rule in shipped)
+
+
+def test_bodies_must_be_asked_who_they_are() -> None:
+    """By other pictures of them only where the source says who is in several."""
+    for dataset in ("coco", "folder", "video", "mots", "mot", "lfw", "celeba"):
+        shipped = gates.read_rules(gates.SHIPPED, dataset)
+        asked = {rule.name for rule in shipped if rule.required and rule.region == "body"}
+        again = {"body_recall_at_1"} if dataset in ("mots", "mot", "lfw", "celeba") else set()
+        assert asked == {"body_self_recall_at_1"} | again
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from dsanon_eval.leaks.opened import Case, Seen
 from dsanon_eval.leaks.pixels import look
 from little_clips import clip
@@ -55,6 +56,20 @@ def test_a_body_that_nobody_treated(tmp_path: Path, portrait: np.ndarray) -> Non
     Image.fromarray(portrait).save(release, quality=75)
     (finding,) = look(case, ()).findings
     assert "body is untouched" in finding.message
+
+
+@pytest.mark.parametrize(("times", "plus"), [(1.0, 14), (1.0, -20), (0.6, 0), (1.3, -20)])
+def test_a_body_in_another_light_is_untouched(tmp_path: Path, portrait: np.ndarray, times: float, plus: int) -> None:
+    source, release = tmp_path / "source.jpg", tmp_path / "release.jpg"
+    Image.fromarray(portrait).save(source, quality=95)
+    body = Seen(None, 0, "body", (100.0, 20.0, 400.0, 320.0), "anonymized", "mask")
+    case = Case("data/a.jpg", release, source, (body,))
+    lit = np.clip(times * portrait.astype(float) + plus, 0, 255).astype(np.uint8)
+    Image.fromarray(lit).save(release, quality=85)
+    (finding,) = look(case, ()).findings
+    assert "body is untouched" in finding.message
+    Image.fromarray(covered(lit, (150.0, 40.0, 330.0, 320.0))).save(release, quality=85)
+    assert look(case, ()).findings == ()
 
 
 def test_who_consented_is_no_finding(tmp_path: Path, portrait: np.ndarray) -> None:
@@ -123,6 +138,24 @@ def test_a_face_that_only_the_encoder_drew(tmp_path: Path, portrait: np.ndarray)
     pasted[80:180, 180:270] = portrait[80:180, 20:110]
     Image.fromarray(pasted).save(release)
     assert look(case, (_Sees(0.65, before=0.0, source=portrait),)).findings != ()  # nothing stood there before
+
+
+def test_a_face_that_a_body_s_region_left_alone(tmp_path: Path, portrait: np.ndarray) -> None:
+    """A silhouette without its head, or somebody else's face in the box; what was painted there is no source's face."""
+    source, release = tmp_path / "source.jpg", tmp_path / "release.jpg"
+    Image.fromarray(portrait).save(source, quality=95)
+    body = Seen(None, 0, "body", (100.0, 20.0, 400.0, 500.0), "anonymized", "mask")
+    case = Case("data/a.jpg", release, source, (body,))
+    Image.fromarray(covered(portrait, (100.0, 215.0, 400.0, 500.0))).save(release, quality=85)
+    (finding,) = look(case, (_Sees(0.9),)).findings
+    assert "an untouched face around (225, 130), in the region of a body" in finding.message
+    face = Seen(None, 1, "face", BOX, "anonymized", "mask")
+    found = look(replace(case, regions=(body, face)), (_Sees(0.9),)).findings
+    assert all("the source's face is still there" in finding.message for finding in found)
+    assert look(replace(case, regions=(replace(body, status="kept"),)), (_Sees(0.9),)).findings == ()
+    painted = np.ascontiguousarray(portrait[:, ::-1])
+    Image.fromarray(painted).save(release, quality=85)
+    assert look(case, (_Sees(0.9),)).findings == ()
 
 
 class _Sees:

@@ -25,6 +25,9 @@ TRIM = 4  # pixels of its border that are not: where a face was pasted, its surr
 FINE, COARSE = 0.8, 2.0  # sigmas of the band, in pixels of the crop
 SAME = 0.7  # a copy has at least this share of the deviation of what it was copied from, at most the inverse
 FLAT = 0.25  # grey levels of deviation below which there is no texture
+WHOLE, CELL = 256, 8  # pixels: of the longer side of what is compared in cells, and of a cell
+TEXTURED, CELLS_LEAST = 3.0, 16  # grey levels of deviation in a cell that an encoder keeps · cells that tell enough
+ALIKE = 0.6  # correlation of a cell with its own copy
 
 Floats = npt.NDArray[np.float32]
 
@@ -116,18 +119,45 @@ class Searched:
 
     def _at(self, octave: int, scale: float) -> tuple[Floats, Floats]:
         if octave not in self._bands:
-            one, other = (self._band(grey, scale) for grey in self._grey)
+            one, other = (_band(grey, scale) for grey in self._grey)
             self._bands[octave] = one, other
         return self._bands[octave]
 
-    @staticmethod
-    def _band(grey: Floats, scale: float) -> Floats:
-        if scale < 1:
-            h, w = grey.shape
-            grey = np.asarray(
-                cv2.resize(grey, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
-            )
-        return np.asarray(cv2.GaussianBlur(grey, (0, 0), FINE) - cv2.GaussianBlur(grey, (0, 0), COARSE), np.float32)
+
+def other_texture(source: Pixels, release: Pixels) -> float:
+    """Share of the textured cells of two pictures, of one size, whose texture differs; 1 where there are too few.
+
+    Neither brightness nor contrast counts: a cell is the same if its values correlate, and if its contrast changed as
+    that of most others did. Pictures larger than ``WHOLE`` are reduced.
+    """
+    scale = min(1.0, WHOLE / max(source.shape[:2]))
+    a, b = (_cells(_band(_grey(pixels), scale)) for pixels in (source, release))
+    u, v = a.std(axis=1), b.std(axis=1)
+    textured = np.maximum(u, v) >= TEXTURED
+    if textured.sum() < CELLS_LEAST:
+        return 1.0
+    both = u * v
+    alike = np.where(both > 0, (a * b).mean(axis=1) - a.mean(axis=1) * b.mean(axis=1), 0) / np.maximum(both, 1e-6)
+    gain = v[textured] / np.maximum(u[textured], 1e-6)
+    gain /= max(float(np.median(gain)), 1e-6)
+    same = (alike[textured] >= ALIKE) & (gain >= SAME) & (gain <= 1 / SAME)
+    return float(1 - same.mean())
+
+
+def _cells(band: Floats) -> Floats:
+    """(n, CELL * CELL) values of the whole cells of a band."""
+    rows, columns = band.shape[0] // CELL, band.shape[1] // CELL
+    whole = band[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL)
+    return np.asarray(whole.swapaxes(1, 2).reshape(rows * columns, CELL * CELL), np.float32)
+
+
+def _band(grey: Floats, scale: float) -> Floats:
+    """What lies between two Gaussians, of a picture reduced by ``scale``."""
+    if scale < 1:
+        h, w = grey.shape
+        size = max(1, round(w * scale)), max(1, round(h * scale))
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), FINE) - cv2.GaussianBlur(grey, (0, 0), COARSE), np.float32)
 
 
 def _deviations(band: Floats, shape: tuple[int, ...]) -> Floats:

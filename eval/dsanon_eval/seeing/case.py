@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from dsanon.key import tombstone
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.private_map import IDENTITY_MAP, open_map
-from dsanon.sample import Region, Status
+from dsanon.sample import Kind, Region, Status
 from dsanon_eval.seeing.clips import frame_of
 
 _SCENES_AT_ONCE = 1024  # rows that are turned into Python objects together
@@ -66,7 +66,7 @@ class Scene:
 class Case:
     """A release that is audited. about: its release.json · rows: a row a face, sorted by sample, without those kept.
 
-    mapped: whether the private map is here; without it nothing is known of the originals.
+    mapped: whether the private map is here; without it nothing is known of the originals · bodies: as rows, of bodies
     """
 
     paths: ReleasePaths
@@ -74,6 +74,7 @@ class Case:
     about: dict[str, Any]
     rows: pa.Table
     mapped: bool
+    bodies: pa.Table = field(default_factory=lambda: pa.table({}))
 
     @property
     def dataset(self) -> str:
@@ -85,13 +86,21 @@ class Case:
         """The folder that the source's files lie below: SOURCE may be a single video."""
         return self.source if self.source.is_dir() else self.source.parent
 
-    def people(self) -> tuple[list[str], list[str], list[bool]]:
-        """Of every face: its sample, its person, and whether the source says who that is."""
-        samples = self.rows["sample"].to_pylist()
-        labels = self.rows["source_subject"].to_pylist()
-        scopes, subjects = self.rows["scope"].to_pylist(), self.rows["subject"].to_pylist()
+    def people(self, kind: Kind = "face") -> tuple[list[str], list[str], list[bool]]:
+        """Of every face, or body: its sample, its person, and whether the source says who that is."""
+        rows = self.rows if kind == "face" else self.bodies
+        if not rows.num_rows:
+            return [], [], []
+        samples, labels = rows["sample"].to_pylist(), rows["source_subject"].to_pylist()
+        scopes, subjects = rows["scope"].to_pylist(), rows["subject"].to_pylist()
         people = [person_of(*row) for row in zip(scopes, subjects, labels, strict=True)]
         return samples, people, [label is not None for label in labels]
+
+    def files(self, chosen: Collection[str]) -> set[str]:
+        """The files, below data/, of those samples with treated regions that are ``chosen``."""
+        tables = [table for table in (self.rows, self.bodies) if table.num_rows]
+        rows = [row for t in tables for row in zip(t["sample"].to_pylist(), t["file"].to_pylist(), strict=True)]
+        return {file for sample, file in rows if sample in chosen}
 
     def scenes(self, chosen: Collection[str] | None = None) -> Iterator[Scene]:
         """The samples with faces, or those of them that are ``chosen``, in the manifest's order of samples."""
@@ -135,8 +144,9 @@ def open_case(release: Path, source: Path, private: Path | None = None, key: Pat
             )
     for column in ("file", "kind", "box", "status", "output_sha256"):
         known = known.append_column(column, manifest[column])
-    faces = pc.and_(pc.equal(known["kind"], "face"), pc.not_equal(known["status"], "kept"))
-    return Case(paths, source.absolute(), about, known.filter(faces).combine_chunks(), mapped=not gone)
+    known = known.filter(pc.not_equal(known["status"], "kept"))
+    faces, bodies = (known.filter(pc.equal(known["kind"], kind)).combine_chunks() for kind in ("face", "body"))
+    return Case(paths, source.absolute(), about, faces, mapped=not gone, bodies=bodies)
 
 
 def _unknown(manifest: pa.Table) -> pa.Table:
@@ -147,14 +157,14 @@ def _unknown(manifest: pa.Table) -> pa.Table:
     return pa.table(nothing, schema=IDENTITY_MAP)
 
 
-def pick(case: Case, budget: int, each: int) -> set[str]:
-    """Samples with about ``budget`` faces for a sample of *people*, ``each`` photos of everybody chosen.
+def pick(case: Case, budget: int, each: int, kind: Kind = "face") -> set[str]:
+    """Samples with about ``budget`` faces, or bodies, for a sample of *people*, ``each`` photos of everybody chosen.
 
     Three quarters of the budget go to people with several photos, who can be recognised again; the rest to people
     with one, who make it harder. Where there are too few people, they give further photos in turn. Who and what is
     chosen follows from names alone.
     """
-    samples, people, labelled = case.people()
+    samples, people, labelled = case.people(kind)
     photos: dict[str, set[str]] = {}
     faces: Counter[str] = Counter(samples)
     for sample, person, known in zip(samples, people, labelled, strict=True):

@@ -34,11 +34,10 @@ def measure(case: Case, chosen: Iterable[str], frames: int, each: int) -> tuple[
     if case.dataset in SEQUENCES:
         pairs: Iterable[Pair] = (p for group in face_pairs(release, case.source, private, frames) for p in group)
     else:
-        wanted = {scene.release_file for scene in case.scenes(set(chosen))}
-        pairs = still_pairs(release, case.source, private, case.dataset, wanted)
+        pairs = still_pairs(release, case.source, private, case.dataset, case.files(set(chosen)))
     bodies: Bodies | None = None
     notes: list[str] = []
-    if case.about.get("counts", {}).get("regions", {}).get("body"):
+    if case.bodies.num_rows:
         there, notes = usable(("osnet",))
         bodies = Bodies(Osnet(), each) if there else None
     shots, seen = watch(pairs, case.dataset in ANNOTATED, bodies)
