@@ -200,17 +200,6 @@ _ALL = (
 
 MODELS: dict[str, Model] = {model.name: model for model in _ALL}
 
-# generators in dsanon/weights whose files don't state their terms themselves
-GENERATORS: dict[str, Model] = {
-    "ciagan-face": Model(
-        "ciagan-face",
-        "generator",
-        "research only",
-        "trained by dsanon's recipe ciagan-face, see dsanon/weights/ciagan-face.md",
-        terms="trained on CelebA and LFW, which are for research and not for commercial use; so are these weights",
-    )
-}
-
 
 def open_session(model: Path | bytes) -> Any:
     """An ``onnxruntime.InferenceSession`` on the CPU: one thread, the same result on every run, any input size.

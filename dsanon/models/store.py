@@ -17,7 +17,7 @@ from typing import Any
 
 from dsanon.durable import aside, read_json, write_json
 from dsanon.errors import ReleaseError, WeightsError
-from dsanon.models import GENERATORS, MODELS, Model, ModelKind
+from dsanon.models import MODELS, Model, ModelKind
 
 __all__ = ["MODELS", "Model", "add", "describe", "folder", "metadata", "path", "sha256"]
 
@@ -90,7 +90,7 @@ def describe() -> list[dict[str, Any]]:
             else:
                 file, row["source"] = _locate(name)
                 row["sha256"] = sha256(file)
-                model = model or _generator(name, file, row["source"])
+                model = model or _generator(name, file)
                 row["known"] = row["sha256"] == model.sha256 or row["source"] == "shipped"
         except WeightsError as error:
             row |= {"usable": False, "how": str(error)}
@@ -191,14 +191,12 @@ def _generators() -> list[str]:
     return sorted((shipped | set(_registered())) - set(MODELS))
 
 
-def _generator(name: str, file: Path, source: str) -> Model:
-    """What the file says of itself, else what is known of the one that ships under its name."""
-    said, unstated = metadata(file), Model(name, "generator", "not stated", "not stated")
-    known = GENERATORS.get(name, unstated) if source == "shipped" else unstated
-    licence, origin = said.get("licence", known.licence), said.get("origin", known.origin)
+def _generator(name: str, file: Path) -> Model:
+    """What the file says of itself."""
+    said, unstated = metadata(file), "not stated"
     kinds: dict[str, ModelKind] = {"shape": "shape", "recogniser": "recogniser"}
     kind = kinds.get(said.get("kind", ""), "generator")
-    return Model(name, kind, licence, origin, terms=said.get("terms", known.terms))
+    return Model(name, kind, said.get("licence", unstated), said.get("origin", unstated), terms=said.get("terms", ""))
 
 
 def _registered() -> dict[str, Any]:
