@@ -37,7 +37,8 @@ def cut_faces(pixels: Pixels, scale: float, network: Callable[[Pixels], Seen], k
     found = (found - margin) * np.tile(grow, 2)
     height, width = pixels.shape[:2]
     inside = boxes.clip(found, width, height)
-    kept = (boxes.area(inside) > 0) & (inside != found).any(axis=1) & ~_around_corner(found, width, height)
+    visible = (inside[:, 2:] - inside[:, :2] >= 1).all(axis=1)
+    kept = visible & (inside != found).any(axis=1) & ~_around_corner(found, width, height)
     if len(known):
         kept &= boxes.intersection_over_smaller(inside, boxes.clip(known, width, height)).max(axis=1) < 0.5
     return found[kept], scores[kept], np.zeros((int(kept.sum()), 0, 2))

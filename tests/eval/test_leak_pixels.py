@@ -170,3 +170,21 @@ class _Sees:
         same = self._source is not None and np.array_equal(pixels, self._source)
         score = self._before if same and self._before is not None else self._score
         return [Detection(BOX, score, self.name)] if score else []
+
+
+def test_a_face_of_which_the_edge_left_less_than_half_a_pixel(tmp_path: Path, portrait: np.ndarray) -> None:
+    source, release = tmp_path / "source.png", tmp_path / "release.png"
+    for path in (source, release):
+        Image.fromarray(portrait).save(path)
+    height, width = portrait.shape[:2]
+
+    class AtTheEdge:
+        name = "centerface"
+
+        def __call__(self, pixels: np.ndarray) -> list[Detection]:
+            beside = Detection((width - 0.3, 60, width + 40, 110), 0.6, self.name)
+            return [beside, Detection((60, height - 0.3, 110, height + 40), 0.6, self.name)]
+
+    case = Case("data/a.png", release, source, (Seen(None, 0, "face", BOX, "anonymized", "mask"),))
+    found = look(case, (AtTheEdge(),)).findings
+    assert {finding.kind for finding in found} == {"pixels"}  # of the portrait's own face, and no fault

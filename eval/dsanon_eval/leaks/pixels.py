@@ -242,6 +242,7 @@ def _altered(box: Box, original: Pixels, release: Pixels, regions: Sequence[Seen
     """Whether what stands in a box is not what stood there, but for the edges of covers that reach into it."""
     height, width = release.shape[:2]
     x0, y0, x1, y1 = (round(v) for v in as_box(boxes.clip([box], width, height)[0]))
+    x0, y0 = min(x0, width - 1), min(y0, height - 1)  # a face that the edge cuts may show less than half a pixel
     place = slice(y0, max(y1, y0 + 1)), slice(x0, max(x1, x0 + 1))
     before, after = original[place], release[place].copy()
     for region in regions:
