@@ -131,14 +131,14 @@ def test_the_critics_beside_a_generator_are_none(tmp_path: Path) -> None:
     assert [m["name"] for m in store.describe() if str(m["name"]).startswith("ciagan-face")] == ["ciagan-face"]
 
 
-def test_the_shipped_generators_terms_are_not_those_of_a_users_of_its_name(tmp_path: Path) -> None:
-    def bare(file: Path) -> Path:
-        save_file({"weight": np.ones(4, np.float32)}, file, metadata={"dsanon": "{}"})
+def test_a_file_s_terms_are_its_own_and_not_those_of_another_of_its_name(tmp_path: Path) -> None:
+    def stating(file: Path, **terms: str) -> Path:
+        save_file({"weight": np.ones(4, np.float32)}, file, metadata={"dsanon": "{}", **terms})
         return file
 
-    ship(bare(tmp_path / "weights/ciagan-face.safetensors"))
-    assert "not for commercial use" in str(row("ciagan-face")["terms"])
-    store.add("ciagan-face", bare(tmp_path / "mine.safetensors"))
+    ship(stating(tmp_path / "weights/ciagan-face.safetensors", licence="research only", terms="not for commercial use"))
+    assert (row("ciagan-face")["licence"], row("ciagan-face")["terms"]) == ("research only", "not for commercial use")
+    store.add("ciagan-face", stating(tmp_path / "mine.safetensors"))
     assert (row("ciagan-face")["licence"], row("ciagan-face")["terms"]) == ("not stated", "")
 
 
