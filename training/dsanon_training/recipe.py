@@ -162,8 +162,8 @@ def validate(values: dict[str, Any]) -> Recipe:
             raise RecipeError(f"recipe key {key!r} is unknown: known are {', '.join(known)}")
         default = getattr(base, key)
         numbers = [v for v in (value if type(value) is list else [value]) if isinstance(v, int | float)]
-        if not all(abs(v) < 1e15 for v in numbers):  # nan, or too large for a float
-            raise RecipeError(f"recipe key {key}: expected a number below 1e15")
+        if not all(abs(v) < 1e100 for v in numbers):  # nan, or too large for a float
+            raise RecipeError(f"recipe key {key}: expected a number below 1e100")
         if isinstance(default, tuple) and isinstance(value, list) and all(type(v) is int and v > 0 for v in value):
             value = tuple(value)
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
