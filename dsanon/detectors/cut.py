@@ -41,6 +41,7 @@ def cut_faces(pixels: Pixels, scale: float, network: Callable[[Pixels], Seen], k
     kept = visible & (inside != found).any(axis=1) & ~_around_corner(found, width, height)
     if len(known):
         kept &= boxes.intersection_over_smaller(inside, boxes.clip(known, width, height)).max(axis=1) < 0.5
+        kept &= boxes.iou(found, _reflected(known, width, height)).max(axis=1) < 0.5
     return found[kept], scores[kept], np.zeros((int(kept.sum()), 0, 2))
 
 
@@ -49,3 +50,10 @@ def _around_corner(found: boxes.Boxes, width: int, height: int) -> npt.NDArray[n
     centres, sides = (found[:, :2] + found[:, 2:]) / 2, found[:, 2:] - found[:, :2]
     off = np.minimum(np.abs(centres), np.abs(np.array([width, height]) - centres))
     return np.asarray((off < AROUND * sides).all(axis=1))
+
+
+def _reflected(known: boxes.Boxes, width: int, height: int) -> boxes.Boxes:
+    """(4 n, 4): the boxes as the four edges' mirrors show them."""
+    x0, y0, x1, y1 = known.T
+    sides = [np.stack([2 * edge - x1, y0, 2 * edge - x0, y1], axis=1) for edge in (0, width)]
+    return np.vstack([*sides, *(np.stack([x0, 2 * edge - y1, x1, 2 * edge - y0], axis=1) for edge in (0, height))])

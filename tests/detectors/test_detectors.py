@@ -268,6 +268,17 @@ def test_a_quarter_and_its_reflections_are_no_face_but_what_two_edges_cut_otherw
     assert found.tolist() == [[207, -47, 285, 92]]
 
 
+def test_a_known_face_s_reflection_is_not_another() -> None:
+    known = np.array([[2.0, 50, 42, 108], [190, 20, 238, 80]])
+    boxes = np.array([[-41.0, 50, 2, 108], [244, 22, 289, 80], [-41, 150, 2, 190]])
+
+    def network(_: Pixels) -> Seen:
+        return boxes + 40, np.linspace(0.9, 0.6, 3), np.zeros((3, 5, 2))
+
+    found, _, _ = cut_faces(np.zeros((200, 246, 3), np.uint8), 1.0, network, known)
+    assert found.tolist() == [[-41, 150, 2, 190]]
+
+
 def test_tiny_images_do_no_harm_to_users_models(all_opened: dict[str, Detector]) -> None:
     for name in USERS:
         for shape in [(1, 1, 3), (5, 5, 3), (1, 300, 3), (33, 65, 3)]:

@@ -94,7 +94,7 @@ def test_a_required_gate_says_that_the_generator_is_missing(seen: Gathered) -> N
     rule = gates.Rule(NAME, "x", "release", (), "max", 0.5, None, True)
     bare = Gathered(seen.faces, seen.files, seen.leaders, seen.pictures, seen.places)
     figures = parrot(bare, bare.vectors("x"), "x", Means("ciagan"))
-    _, (line,) = gates.apply([rule], figures, attack.lacking(Means("ciagan")))
+    _, (line,) = gates.apply([rule], figures, lacking=attack.lacking(Means("ciagan")))
     assert "was not measured: the generator that painted the release is not here" in line
     assert attack.lacking(CIAGAN) == attack.lacking(Means("blur")) == {}
 
