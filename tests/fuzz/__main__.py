@@ -19,6 +19,7 @@ from pathlib import Path
 from fuzz.parsers import PARSERS
 from ledger import Ledger
 
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout, which no ledger names
 _SLICE = 10  # seconds of a parser before the next has its turn
 
 
@@ -75,7 +76,7 @@ def _fuzz(name: str, folder: Path, seconds: float, first: int, seed: int) -> Non
             behind += 1
             fed += fuzz(PARSERS[name], folder, 10**6 * seed + behind - 1)
     except BaseException:
-        problem = traceback.format_exc()[-1500:]
+        problem = traceback.format_exc().replace(f"{ROOT}/", "")[-1500:]
     (folder / "result").write_text(json.dumps([behind, fed, time.process_time(), problem]))
 
 
