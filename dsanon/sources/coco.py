@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
-from dsanon.boxes import clip
 from dsanon.errors import SourceError
 from dsanon.images import safe_path
 from dsanon.naming import Names
-from dsanon.sample import Box, Person, Sample
-from dsanon.sources.keypoints import COCO_JOINTS, head_box
-from dsanon.sources.silhouettes import LARGEST, box_of, from_segmentation
+from dsanon.sample import Person, Sample
+from dsanon.sources.coco_people import merge, person_of, whose
+from dsanon.sources.keypoints import COCO_JOINTS
+from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
 from dsanon.storage import Bucket
 
-# Names of categories, in lower case and without an s at the end. A word of SURE anywhere in a name is enough
-# ("person_with_helmet"); one of PEOPLE is a whole name, or a part between dots or slashes ("human.pedestrian.adult"):
-# CD players are no people.
-SURE = frozenset({"person", "people", "pedestrian", "rider", "cyclist", "motorcyclist"}) | {
-    *("man", "men", "woman", "women", "boy", "girl")
-}
-PEOPLE = SURE | {
-    *("human", "human body", "body", "full body", "visible body", "adult", "male", "female"),
-    *("child", "children", "kid", "baby", "babie", "toddler"),
-    *("driver", "passenger", "player", "worker", "skier", "biker", "bicyclist"),
-}
-HEADS = frozenset({"face", "head", "human face", "human head", "person face", "person head"})
-CROWDS = frozenset({"crowd", "group of people", "people group", "person group"})
 CAPTION = "a photo"  # what a release says in place of every caption
 _COCO_NAME = re.compile(r"(COCO_\w+_)?\d{12}\.jpg")
 _COCO_DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
@@ -108,9 +94,9 @@ class CocoSource(StillSource):
                         " in another json: correct one of them"
                     )
             for file, number, person in _people(path, content, listed):
-                _merge(people.setdefault(file, []), number, person)
+                merge(people.setdefault(file, []), number, person)
             things = [a["image_id"] for a in content.get("annotations", []) if "category_id" in a]
-            if any(map(_whose, content.get("categories", []))):
+            if any(map(whose, content.get("categories", []))):
                 told |= {entry.file for entry in listed.values() if entry.file}
             elif things:
                 names = [str(category.get("name")) for category in content["categories"]]
@@ -269,7 +255,7 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
     categories = {_hashable(category.get("id")): category for category in content.get("categories", [])}
     if not all(type(category) is int for category in categories):
         raise SourceError(f"{path.name}: the category ids are {list(categories)}: expected whole numbers")
-    people = {number: whose for number, category in categories.items() if (whose := _whose(category))}
+    people = {number: kind for number, category in categories.items() if (kind := whose(category))}
     seen: set[int] = set()
     for annotation in content.get("annotations", []):
         number = annotation.get("id")
@@ -297,119 +283,17 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
         seen.add(number)
         joints = categories[annotation["category_id"]].get("keypoints") or COCO_JOINTS
         try:
-            person = _person(annotation, entry.size, joints)
-            whose = people[annotation["category_id"]]
-            if whose == "head":
-                person = _only_head(person)
-            yield entry.file, number, replace(person, many=person.many or whose == "crowd")
+            yield entry.file, number, person_of(annotation, people[annotation["category_id"]], entry.size, joints)
         except (TypeError, ValueError, OverflowError) as error:
             raise SourceError(f"{where}: {error}; correct or remove it") from None
-
-
-def _whose(category: dict[str, Any]) -> Literal["head", "person", "crowd", ""]:
-    """What the annotations of a category are: heads, people or groups of them, or nothing that is known to be these."""
-    name, above = (
-        re.sub(r"[\s_-]+", " ", str(category.get(field, ""))).strip().casefold() for field in ("name", "supercategory")
-    )
-    if name.removesuffix("s") in HEADS:
-        return "head"
-    if name.removesuffix("s") in CROWDS:
-        return "crowd"
-    parts = {part.strip().removesuffix("s") for part in (name, above, *re.split(r"[./|:>]", name))}
-    words = {word.removesuffix("s") for word in re.findall(r"\w+", name)}
-    return "person" if parts & PEOPLE or words & SURE else ""
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _only_head(person: Person) -> Person:
-    """Somebody of whom the head is annotated, but nothing below it; of a crowd of heads all that is."""
-    return person if person.many else Person(head=person.body or person.head)
-
-
-def _person(annotation: dict[str, Any], size: tuple[int, int] | None, joints: Sequence[str]) -> Person:
-    silhouette = None
-    if size and annotation.get("segmentation"):
-        silhouette = from_segmentation(annotation["segmentation"], *size)
-    if annotation.get("bbox"):
-        body: Box | None = _body(annotation["bbox"], size)
-    else:
-        body = box_of(silhouette) if silhouette else None
-    head = head_box(_marked(annotation.get("keypoints") or [], joints), body)
-    return Person(
-        body=body,
-        head=_clipped(head, size) if head else None,
-        silhouette=silhouette,
-        many=bool(annotation.get("iscrowd")),
-    )
-
-
-def _body(bbox: Any, size: tuple[int, int] | None) -> Box:
-    """x, y, width, height → half-open, inside the image. COCO itself has boxes without width or height."""
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(_number(value) for value in bbox):
-        raise ValueError(f"bbox {bbox} is no list of four numbers")
-    x, y, width, height = (float(value) for value in bbox)
-    if width < 0 or height < 0:
-        raise ValueError(f"bbox {bbox} has a negative width or height")
-    if size and not (x <= size[0] and y <= size[1] and x + width >= 0 and y + height >= 0):
-        raise ValueError(f"bbox {bbox} is outside the image of {size[0]}x{size[1]}")
-    if size:  # at least a pixel of it is inside
-        x, y = min(x, size[0] - 1), min(y, size[1] - 1)
-        width, height = max(width, 1 - min(x, 0)), max(height, 1 - min(y, 0))
-    return _clipped((x, y, x + max(width, 1), y + max(height, 1)), size)
-
-
-def _clipped(box: Box, size: tuple[int, int] | None) -> Box:
-    if size is None:
-        return box
-    x0, y0, x1, y1 = clip([box], *size)[0].tolist()
-    return x0, y0, x1, y1
-
-
-def _marked(values: Any, joints: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Joint → x, y, of those with a visibility above 0 (1: hidden, 2: visible)."""
-    if not isinstance(values, list) or len(values) % 3 or not all(_number(value) for value in values):
-        raise ValueError("keypoints are no list of x, y and visibility")
-    triples = zip(values[::3], values[1::3], values[2::3], strict=True)
-    return {joint: (float(x), float(y)) for joint, (x, y, seen) in zip(joints, triples, strict=False) if seen > 0}
-
-
 def _hashable(value: Any) -> Any:
     return value if isinstance(value, int) else repr(value)
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
-
-
-def _merge(people: list[tuple[int, Person]], number: int, person: Person) -> None:
-    """Add ``person``, or what is new of them: instances and person_keypoints tell of the same people by the same id.
-
-    Where the boxes contradict each other, the files number their people independently: two people.
-    """
-    for index, (other, known) in enumerate(people):
-        place = "body" if known.body or person.body else "head"
-        if other == number and _same(getattr(known, place), getattr(person, place)):
-            people[index] = (
-                number,
-                replace(
-                    known,
-                    body=known.body or person.body,
-                    head=known.head or person.head,
-                    silhouette=known.silhouette or person.silhouette,
-                    many=known.many or person.many,
-                ),
-            )
-            return
-    people.append((number, person))
-
-
-def _same(one: Box | None, other: Box | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(abs(a - b) <= 1 for a, b in zip(one, other, strict=True))
 
 
 def _public(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
