@@ -13,6 +13,7 @@ from dsanon_eval.networks.recognisers import open_recogniser
 from dsanon_eval.seeing.case import Face, open_case
 
 from dsanon.images import decode
+from dsanon.key import LENGTH
 from dsanon.private_map import lookup
 from dsanon.sample import Person, Sample
 from dsanon.sources import SOURCES
@@ -56,9 +57,12 @@ def released(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
             (root / "source" / sequence / f"{number:06d}.jpg").write_bytes(photos[place].read_bytes())
     lines = [f"{sequence}\t{camera}\n" for camera, pair in CAMERAS.items() for sequence in pair]
     (root / "cameras.txt").write_text("sequence\tcamera\n" + "".join(lines))
+    key = root / "key"  # the same vectors in every run: 18 people are few to measure on
+    key.write_text("ca" * LENGTH + "\n")
+    key.chmod(0o600)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SOURCES, "cameras", ("test_cameras", "CameraSource", "several cameras"))
-        options = ("--scope", "camera", "--cameras", root / "cameras.txt", "--detectors", "hog")
+        options = ("--scope", "camera", "--cameras", root / "cameras.txt", "--detectors", "hog", "--key", key)
         done = anonymize(root / "source", root / "release", *options, dataset="cameras")
     assert done.code == 0, done.error
     return root / "source", root / "release"
