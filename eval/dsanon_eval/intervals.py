@@ -15,9 +15,10 @@ Interval = tuple[float, float]
 
 _Z = 1.959964  # 97.5 % of the normal distribution
 ROUNDS = 1000
+_WIDTH = 1e-9  # an interval of less is none
 
 
-def wilson(hits: int, n: int) -> Interval | None:
+def wilson(hits: float, n: int) -> Interval | None:
     """Of a share ``hits / n`` (Wilson 1927); None without trials. Never empty, not even at 0 or 1."""
     if n == 0:
         return None
@@ -27,13 +28,18 @@ def wilson(hits: int, n: int) -> Interval | None:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def bootstrap_mean(values: npt.ArrayLike, people: Sequence[object], rounds: int = ROUNDS, seed: int = 0) -> Interval:
-    """Of the mean of ``values`` (n,), drawing ``people`` (n labels) with replacement; (nan, nan) for none."""
+def bootstrap_mean(
+    values: npt.ArrayLike, people: Sequence[object], rounds: int = ROUNDS, seed: int = 0
+) -> Interval | None:
+    """Of the mean of ``values`` (n,), drawing ``people`` (n labels) with replacement.
+
+    None for fewer than two people: whoever draws from one only finds how sure he is of that one.
+    """
     v = np.asarray(values, dtype=np.float64).reshape(-1)
-    if v.size == 0:
-        return float("nan"), float("nan")
     _, group = np.unique([str(person) for person in people], return_inverse=True)
     sums, sizes = np.bincount(group, weights=v), np.bincount(group)
+    if len(sums) < 2:
+        return None
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(sums), (rounds, len(sums)))
     means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
@@ -44,13 +50,17 @@ def bootstrap_mean(values: npt.ArrayLike, people: Sequence[object], rounds: int 
 def share_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> Interval:
     """Of a share over several faces a person: the bootstrap over people; Wilson over people where all are alike.
 
-    There the bootstrap says [0, 0], as if twenty people proved that nobody ever is recognised.
+    There the bootstrap says [0, 0], as if twenty people proved that nobody ever is recognised, and of one person in a
+    video, found in 95 of 100 frames, [0.95, 0.95]. (nan, nan) without faces.
     """
     h = np.asarray(hits, dtype=np.float64).reshape(-1)
-    if h.size and h.min() == h.max():
-        count = len({str(person) for person in people})
-        return wilson(int(h[0]) * count, count) or (float("nan"), float("nan"))
-    return bootstrap_mean(h, people)
+    if not h.size:
+        return float("nan"), float("nan")
+    drawn = bootstrap_mean(h, people)
+    if drawn is not None and drawn[1] - drawn[0] > _WIDTH:
+        return drawn
+    count = len({str(person) for person in people})
+    return wilson(float(h.mean()) * count, count) or (float("nan"), float("nan"))
 
 
 def over_folds(rates: Sequence[float], hits: int, n: int) -> Interval | None:

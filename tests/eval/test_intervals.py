@@ -18,8 +18,8 @@ def test_wilson_by_hand() -> None:
 
 def test_faces_of_one_person_are_not_independent() -> None:
     hits = np.repeat([1.0, 0.0, 1.0, 0.0], 50)
-    by_person = bootstrap_mean(hits, np.repeat(["a", "b", "c", "d"], 50).tolist())
-    by_face = bootstrap_mean(hits, list(range(200)))
+    by_person = bootstrap_mean(hits, np.repeat(["a", "b", "c", "d"], 50).tolist()) or (0, 0)
+    by_face = bootstrap_mean(hits, list(range(200))) or (0, 0)
     assert by_person[1] - by_person[0] > 3 * (by_face[1] - by_face[0])
 
 
@@ -27,6 +27,19 @@ def test_nobody_of_twenty_does_not_prove_nobody_ever() -> None:
     low, high = share_of_people(np.zeros(200), np.repeat(np.arange(20), 10).tolist())
     assert low == 0.0
     assert high == pytest.approx(0.1611, abs=1e-4)
+
+
+def test_one_person_is_one_trial() -> None:
+    """Wilson's of 0.95 of one trial: centre (0.95 + 1.9207) / 4.8415, half 1.96 · √(0.0475 + 0.9604) / 4.8415."""
+    low, high = share_of_people([1] * 95 + [0] * 5, ["a"] * 100)
+    assert (low, high) == (pytest.approx(0.1866, abs=1e-3), pytest.approx(0.9994, abs=1e-3))
+    assert bootstrap_mean([0.3, 0.5, 0.9], ["a"] * 3) is None
+    assert bootstrap_mean([], []) is None
+
+
+def test_people_who_are_all_alike_still_leave_doubt() -> None:
+    """Each of four is recognised in one photo of two: no draw of people says anything but a half."""
+    assert share_of_people([1, 0] * 4, np.repeat(list("abcd"), 2).tolist()) == wilson(2, 4)
 
 
 def test_folds_that_agree_still_leave_doubt() -> None:

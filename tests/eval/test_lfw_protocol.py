@@ -54,16 +54,20 @@ def test_both_calibrations_differ_where_anonymized_impostors_are_alike() -> None
     assert fold_rates(folds, "impostor", far=0.0) == [0.0, 0.0]
 
 
-def test_a_pair_without_a_face_stays_in_the_denominator() -> None:
+def test_a_pair_without_a_face_is_no_success_of_privacy() -> None:
     pairs = [[Pair("a", 1, "a", 2, same=True), Pair("a", 1, "a", 3, same=True), Pair("a", 1, "b", 1, same=False)]] * 2
     vectors = {("a", 1): np.float32([0, 0]), ("a", 2): np.float32([0, 0.1]), ("b", 1): np.float32([3, 4])}
     scores = fold_scores(pairs, vectors, vectors)
-    assert scores[0].genuine.tolist() == [pytest.approx(-0.1), -np.inf]
+    assert scores[0].genuine.tolist() == [pytest.approx(-0.1), np.inf]
     assert scores[0].impostor.tolist() == [-5.0]
+    assert fold_scores(pairs, vectors, {})[0].impostor.tolist() == [-np.inf]
     assert all_pairs_impostors({}).size == 0  # where no face could be aligned
     figures = {m.name: m for m in measure(scores, "x", "release", all_pairs_impostors(vectors))}
+    assert (figures["tar_at_far"].value, figures["tar_at_far"].n) == (1.0, 4)
+    assert figures["tar_at_far_all_pairs"].value == 1.0
+    vectors["a", 3] = np.float32([6, 8])  # it is read, and nobody: now it is refused, and still there
+    figures = {m.name: m for m in measure(fold_scores(pairs, vectors, vectors), "x", "release", np.array([-5.0]))}
     assert (figures["tar_at_far"].value, figures["tar_at_far"].n) == (0.5, 4)
-    assert figures["tar_at_far_all_pairs"].value == 0.5
     interval = figures["tar_at_far"].ci95
     assert interval is not None
     assert interval[0] < 0.5 < interval[1]

@@ -22,7 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FoldScores:
-    """Scores of one fold's pairs; a pair whose face could not be cropped has the score -inf: never accepted.
+    """Scores of one fold's pairs. A face that could not be cropped is no success of privacy: its genuine pairs have the
+    score inf, always accepted, and its impostor pairs -inf, never, so that no threshold rises by it.
 
     genuine, impostor: second image as the control has it · clean: the impostor pairs with both images as they were
     """
@@ -57,8 +58,8 @@ def distances(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
 
 
 def scores_of(pairs: Sequence[Pair], first: Vectors, second: Vectors) -> Floats:
-    """Each pair's score, its images taken from ``first`` and from ``second``; -inf where one is missing."""
-    scores = np.full(len(pairs), -np.inf)
+    """Each pair's score, its images from ``first`` and from ``second``; see :class:`FoldScores` where one is missing."""
+    scores = np.array([np.inf if pair.same else -np.inf for pair in pairs], dtype=np.float64)
     for row, pair in enumerate(pairs):
         a, b = first.get((pair.first, pair.i)), second.get((pair.second, pair.j))
         if a is not None and b is not None:
