@@ -137,7 +137,9 @@ def build(
             | {"similarity": likeness.similarity if likeness else None, "margin": likeness.margin if likeness else None}
         )
     rows.sort(key=lambda row: (-row["risk"], row["file"], row["sample"], row["region"]))
-    return pa.Table.from_pylist(rows, schema=REVIEW.with_metadata({**(REVIEW.metadata or {}), _ABOUT: _digest(manifest)}))
+    return pa.Table.from_pylist(
+        rows, schema=REVIEW.with_metadata({**(REVIEW.metadata or {}), _ABOUT: _digest(manifest)})
+    )
 
 
 def _parts(row: Mapping[str, Any], likeness: Likeness | None, detectors: list[str], ran: int) -> dict[str, float]:
