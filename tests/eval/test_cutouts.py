@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from dsanon_eval.report.cutouts import crop, open_picture, outlined
 from dsanon_eval.seeing.clips import frame_of
+from little_clips import clip
 from PIL import Image
 
 from dsanon.errors import BadImage
-from little_clips import clip
 
 
 def test_a_region_is_cut_with_a_margin() -> None:

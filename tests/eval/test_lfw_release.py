@@ -87,7 +87,7 @@ def test_the_protocol_where_its_pairs_are_there(tmp_path: Path, monkeypatch: pyt
 
 
 def test_without_impostors_nothing_is_verified(tmp_path: Path) -> None:
-    """Of two people one was aligned: no pair of strangers, so no threshold, and a rate of 0 would be a pass for free."""
+    """Of two people one was aligned: no pair of strangers, so no threshold; a rate of 0 would be a pass for free."""
     some = gathered()
     faces = [face(person, aligned=person == "Person_A") for person in ("Person_A", "Person_A", "Person_B", "Person_B")]
     pictures = {name: picture(one.embeddings["x"][:4]) for name, one in some.pictures.items()}

@@ -58,7 +58,7 @@ def distances(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
 
 
 def scores_of(pairs: Sequence[Pair], first: Vectors, second: Vectors) -> Floats:
-    """Each pair's score, its images from ``first`` and from ``second``; see :class:`FoldScores` where one is missing."""
+    """Each pair's score, its images from ``first`` and ``second``; see :class:`FoldScores` where one is missing."""
     scores = np.array([np.inf if pair.same else -np.inf for pair in pairs], dtype=np.float64)
     for row, pair in enumerate(pairs):
         a, b = first.get((pair.first, pair.i)), second.get((pair.second, pair.j))

@@ -62,8 +62,8 @@ ATTACKS = (
         "threshold that takes one pair of strangers in a thousand for the same person (LFW's protocol where its pairs "
         "are there, and all pairs of different people).",
         "Low is private: 0.1 % is what strangers reach. LFW's own pairs of strangers are few, so that their threshold "
-        "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it. Faces that could not be "
-        "read count as confirmed.",
+        "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it. Faces that could not "
+        "be read count as confirmed.",
         "true accept rate at a false accept rate of 0.001",
         "The recogniser {model} confirms {value} of the true suspicions that a released face is a certain person; "
         "allowed is {bound}",
