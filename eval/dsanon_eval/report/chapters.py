@@ -205,7 +205,7 @@ ATTACKS = (
         "precision by COCO's evaluation, HOTA, MOTA and IDF1 by TrackEval's, the people found again, and how exact "
         "the background is (share of its pixels, PSNR in dB). A small detector is trained on the release and on each "
         "control, and tested on originals of other people; its ratio is the share of what it reaches after training on "
-        "originals.",
+        "originals; there is none where these teach it next to nothing (AP below 0.2).",
         "Near the original is useful. One simple detector and tracker stand behind these figures: low ones of the "
         "original say that they are weak, and only the difference counts.",
         "score",
