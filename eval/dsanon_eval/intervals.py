@@ -35,16 +35,8 @@ def bootstrap_mean(
 
     None for fewer than two people: whoever draws from one only finds how sure he is of that one.
     """
-    v = np.asarray(values, dtype=np.float64).reshape(-1)
-    _, group = np.unique([str(person) for person in people], return_inverse=True)
-    sums, sizes = np.bincount(group, weights=v), np.bincount(group)
-    if len(sums) < 2:
-        return None
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(sums), (rounds, len(sums)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+    drawn = _drawn(np.asarray(values, dtype=np.float64).reshape(1, -1), people, rounds, seed)
+    return None if drawn is None else drawn[0]
 
 
 def share_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> Interval:
@@ -54,13 +46,16 @@ def share_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> Interval:
     video, found in 95 of 100 frames, [0.95, 0.95]. (nan, nan) without faces.
     """
     h = np.asarray(hits, dtype=np.float64).reshape(-1)
-    if not h.size:
-        return float("nan"), float("nan")
-    drawn = bootstrap_mean(h, people)
-    if drawn is not None and drawn[1] - drawn[0] > _WIDTH:
-        return drawn
+    return shares_of_people(h[None], people)[0] if h.size else (float("nan"), float("nan"))
+
+
+def shares_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> list[Interval]:
+    """Of several shares of the same faces, (k, n) for n above 0, as :func:`share_of_people`: of each point of a curve."""
+    h = np.asarray(hits, dtype=np.float64)
     count = len({str(person) for person in people})
-    return wilson(float(h.mean()) * count, count) or (float("nan"), float("nan"))
+    alike = [wilson(float(share) * count, count) or (0.0, 1.0) for share in h.mean(axis=1)]
+    drawn = _drawn(h, people, ROUNDS, 0) or alike
+    return [one if one[1] - one[0] > _WIDTH else other for one, other in zip(drawn, alike, strict=True)]
 
 
 def over_folds(rates: Sequence[float], hits: int, n: int) -> Interval | None:
@@ -73,3 +68,17 @@ def over_folds(rates: Sequence[float], hits: int, n: int) -> Interval | None:
     mean = float(np.mean(rates))
     half = float(t.ppf(0.975, len(rates) - 1) * np.std(rates, ddof=1) / np.sqrt(len(rates)))
     return max(0.0, min(pooled[0], mean - half)), min(1.0, max(pooled[1], mean + half))
+
+
+def _drawn(values: Floats, people: Sequence[object], rounds: int, seed: int) -> list[Interval] | None:
+    """Bootstrap intervals of the means of the rows of ``values`` (k, n); None for fewer than two people."""
+    names, group = np.unique([str(person) for person in people], return_inverse=True)
+    if len(names) < 2:
+        return None
+    sums = np.stack([np.bincount(group, row, len(names)) for row in values])
+    drawn = np.random.default_rng(seed).integers(0, len(names), (rounds, len(names)))
+    times = np.zeros((rounds, len(names)))  # that each person was drawn
+    np.add.at(times, (np.arange(rounds)[:, None], drawn), 1)
+    means = (sums @ times.T) / (np.bincount(group) @ times.T)
+    low, high = np.quantile(means, (0.025, 0.975), axis=1)
+    return list(zip(low.tolist(), high.tolist(), strict=True))

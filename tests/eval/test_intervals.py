@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.intervals import bootstrap_mean, over_folds, share_of_people, wilson
+from dsanon_eval.intervals import bootstrap_mean, over_folds, share_of_people, shares_of_people, wilson
 
 
 def test_wilson_by_hand() -> None:
@@ -27,6 +27,16 @@ def test_nobody_of_twenty_does_not_prove_nobody_ever() -> None:
     low, high = share_of_people(np.zeros(200), np.repeat(np.arange(20), 10).tolist())
     assert low == 0.0
     assert high == pytest.approx(0.1611, abs=1e-4)
+
+
+def test_many_shares_at_once_are_the_same_as_one_by_one() -> None:
+    people = [f"p{i % 7}" for i in range(50)]
+    hits = np.random.default_rng(0).random((4, 50)) < np.array([[0.0], [0.2], [0.7], [1.0]])
+    together = np.array(shares_of_people(hits, people))
+    assert together == pytest.approx(np.array([share_of_people(row, people) for row in hits]))
+    draws = np.random.default_rng(0).integers(0, 7, (1000, 7))  # by hand, for the second
+    rows = [np.concatenate([hits[1][p::7] for p in draw]).mean() for draw in draws]
+    assert together[1] == pytest.approx(np.quantile(rows, (0.025, 0.975)))
 
 
 def test_one_person_is_one_trial() -> None:

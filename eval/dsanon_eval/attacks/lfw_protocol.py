@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.sources.lfw import Pair
-from dsanon_eval.intervals import over_folds
+from dsanon_eval.intervals import over_folds, shares_of_people
 from dsanon_eval.measurement import Curve, Measurement
 
 FAR = 0.001
@@ -38,11 +38,17 @@ def threshold_at(impostor: npt.ArrayLike, far: float) -> float:
 
     Just above the first score that would be one too many; +inf without impostors.
     """
+    return float(thresholds_at(impostor, [far])[0])
+
+
+def thresholds_at(impostor: npt.ArrayLike, fars: Sequence[float]) -> Floats:
+    """That of each of ``fars``: impostors may be millions, and are sorted once."""
     scores = np.sort(np.asarray(impostor, dtype=np.float64).reshape(-1))[::-1]
     if not scores.size:
-        return float("inf")
-    allowed = int(np.floor(far * scores.size + 1e-9))
-    return float(np.nextafter(scores[allowed], np.inf)) if allowed < scores.size else float("-inf")
+        return np.full(len(fars), np.inf)
+    allowed = np.floor(np.asarray(fars, dtype=np.float64) * scores.size + 1e-9).astype(np.int64)
+    above = np.nextafter(scores[np.minimum(allowed, scores.size - 1)], np.inf)
+    return np.where(allowed < scores.size, above, -np.inf)
 
 
 def tar_at_far(genuine: npt.ArrayLike, impostor: npt.ArrayLike, far: float) -> float:
@@ -132,24 +138,22 @@ def measure(folds: Sequence[FoldScores], model: str, control: str, everybody: Fl
     return out
 
 
-def roc(folds: Sequence[FoldScores], model: str, control: str, everybody: Floats, steps: int = 60) -> Curve:
-    """TAR against FAR from 1e-4 to 1, thresholds from all pairs of originals, with Wilson's band.
+def roc(genuine: Floats, people: Sequence[str], model: str, control: str, everybody: Floats, steps: int = 60) -> Curve:
+    """TAR of genuine pairs' scores against FAR from 1e-4 to 1, thresholds from all pairs of originals.
 
-    Of few pairs it begins where one of them is accepted: a lower rate cannot be told.
+    people: of each pair, over whom the band is: the pairs of one person are not independent
+    Of few impostors it begins where one of them is accepted: a lower rate cannot be told.
     """
-    from dsanon_eval.intervals import wilson
-
-    genuine = np.sort(np.concatenate([fold.genuine for fold in folds]))
     fars = np.geomspace(min(1.0, max(1e-4, 1 / max(1, everybody.size))), 1, steps)
-    hits = [int(genuine.size - np.searchsorted(genuine, threshold_at(everybody, far))) for far in fars]
-    bands = [wilson(hit, genuine.size) or (0.0, 1.0) for hit in hits]
+    hits = genuine[None] >= thresholds_at(everybody, fars.tolist())[:, None]
+    bands = shares_of_people(hits, people)
     return Curve(
         f"roc_{model.split()[0]}",
         control,
         "false accept rate",
         "true accept rate",
         tuple(float(f) for f in fars),
-        tuple(hit / max(1, genuine.size) for hit in hits),
+        tuple(hits.mean(axis=1).tolist()),
         tuple(low for low, _ in bands),
         tuple(high for _, high in bands),
         log_x=True,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dsanon.sources.lfw import Pair, parse_pairs
 from dsanon_eval.attacks import lfw_protocol
-from dsanon_eval.attacks.lfw_protocol import FAR, FoldScores, Vectors
+from dsanon_eval.attacks.lfw_protocol import FAR, Vectors
 from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.seeing.case import Case
@@ -58,10 +58,12 @@ def _protocol(path: Path, gathered: Gathered, vectors: dict[str, npt.NDArray[np.
     curves: list[Curve] = []
     originals = _named(keys, vectors["original"])
     everybody = lfw_protocol.all_pairs_impostors(originals)
+    whose = [pair.first for fold in folds for pair in fold if pair.same]
     for control in ("original", "release"):
         scores = lfw_protocol.fold_scores(folds, originals, _named(keys, vectors[control]))
         figures += [m for m in lfw_protocol.measure(scores, model, control, everybody) if "all_pairs" not in m.name]
-        curves.append(lfw_protocol.roc(scores, model, control, everybody))
+        genuine = np.concatenate([fold.genuine for fold in scores])
+        curves.append(lfw_protocol.roc(genuine, whose, model, control, everybody))
     return figures, curves
 
 
@@ -100,8 +102,7 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
         interval = share_of_people(hits, people)
         value, n = float(hits.mean()), len(hits)
         figures.append(Measurement("tar_at_far_all_pairs", model, control, value, interval, n))
-        none = np.zeros(0)
-        curves.append(lfw_protocol.roc([FoldScores(scores, none, none)], model, control, everybody))
+        curves.append(lfw_protocol.roc(scores, people, model, control, everybody))
         curves.append(lfw_protocol.similarity(scores, model, control))
     curves.append(lfw_protocol.similarity(everybody, model, "impostors"))
     return figures, curves

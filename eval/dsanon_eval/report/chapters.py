@@ -36,8 +36,8 @@ ATTACKS = (
         "recognition",
         "Recognition from other photos",
         ("recall_at_1",),
-        "The attacker holds named photos of everybody, though not the ones released, and asks a face recogniser for "
-        "the nearest person to each released face.",
+        "The attacker holds named photos of everybody, though never the one that a released face was made from (of a "
+        "sequence: its other frames), and asks a face recogniser for the nearest person to each released face.",
         "Low is private: the release should lie with chance. The original says how strong the attacker is: where it "
         "is low, a low release proves nothing. Faces that could not be read count as recognised.",
         "share of released faces named correctly",
@@ -82,7 +82,8 @@ ATTACKS = (
         "figure has no bound: within a scope one person has one fake face on purpose, so that a name that leaks for "
         "one photo names the person's others: the release is pseudonymous within a scope. A method without a secret "
         "shows the same pictures to both attackers, and has the first figure only; where the generator that painted "
-        "the release is not here, nobody could run the method, and there is the leaked figure only.",
+        "the release is not here, nobody could run the method, and there is the leaked figure only. In a sequence he "
+        "knows the frames beside those he is asked about: no gate holds the figure there.",
         "share of released faces named correctly",
         "An attacker trained on anonymized pictures names {value} of the faces by {model}; allowed is {bound}",
     ),
