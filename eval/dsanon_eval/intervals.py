@@ -50,7 +50,7 @@ def share_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> Interval:
 
 
 def shares_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> list[Interval]:
-    """Of several shares of the same faces, (k, n) for n above 0, as :func:`share_of_people`: of each point of a curve."""
+    """Of several shares of the same faces, (k, n) for n above 0: see :func:`share_of_people`. Of a curve's points."""
     h = np.asarray(hits, dtype=np.float64)
     count = len({str(person) for person in people})
     alike = [wilson(float(share) * count, count) or (0.0, 1.0) for share in h.mean(axis=1)]

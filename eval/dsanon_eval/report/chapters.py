@@ -83,7 +83,7 @@ ATTACKS = (
         "one photo names the person's others: the release is pseudonymous within a scope. A method without a secret "
         "shows the same pictures to both attackers, and has the first figure only; where the generator that painted "
         "the release is not here, nobody could run the method, and there is the leaked figure only. In a sequence he "
-        "knows the frames beside those he is asked about: no gate holds the figure there.",
+        "knows the frames beside those he is asked about, so that the gates that ship leave the figure free.",
         "share of released faces named correctly",
         "An attacker trained on anonymized pictures names {value} of the faces by {model}; allowed is {bound}",
     ),
