@@ -25,7 +25,8 @@ def wilson(hits: float, n: int) -> Interval | None:
     p, z2 = hits / n, _Z * _Z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z / (1 + z2 / n) * float(np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # at the ends exact, which rounding is not: of 5 people it would leave 3e-17
+    return 0.0 if hits <= 0 else max(0.0, centre - half), 1.0 if hits >= n else min(1.0, centre + half)
 
 
 def bootstrap_mean(

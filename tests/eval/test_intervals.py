@@ -14,6 +14,9 @@ def test_wilson_by_hand() -> None:
     nothing = wilson(0, 20) or (1, 1)
     assert nothing[0] == 0.0
     assert nothing[1] == pytest.approx(0.1611, abs=1e-4)
+    for n in range(1, 100):  # to the last bit: the report says "under 0.1 %" of what is not 0
+        assert (wilson(0, n) or (1,))[0] == 0
+        assert (wilson(n, n) or (0, 0))[1] == 1
 
 
 def test_faces_of_one_person_are_not_independent() -> None:
