@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from dsanon_training.checkpoints import export
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dsanon.models.architectures import build
+from dsanon.models.generator import GeneratorConfig
 from dsanon.models.ssh import VGG, Ssh
 
 N = TypeVar("N", bound=nn.Module)
@@ -53,6 +56,16 @@ def square_finder(name: str, anchor: int, shift: float, growth: float) -> dict[s
         [shift, shift, growth, growth]
     )
     return network.state_dict()
+
+
+def cyclegan(folder: Path) -> Path:
+    """FOLDER/cyclegan.safetensors: a generator of random weights without identities."""
+    torch.manual_seed(0)
+    generator = build(GeneratorConfig(0, architecture="cyclegan"))
+    card = {"kind": "generator", "recipe": "cyclegan", "steps": 0, "identities": []}
+    file = folder / "cyclegan.safetensors"
+    export(file, generator.state_dict(), card | {"config": generator.config.as_dict()})
+    return file
 
 
 def write(file: Path, state: dict[str, Tensor]) -> Path:

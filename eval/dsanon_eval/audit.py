@@ -104,6 +104,11 @@ def audit(
         chosen = pick(case, plan.faces, plan.each) | pick(case, plan.faces, plan.each, "body")
         some, without = whole_people.measure(case, chosen, plan.frames, plan.each)
         figures, notes = figures + some, notes + without
+        if case.dataset in SEQUENCES:
+            notes.append(
+                f"of each sequence the first {temporal.FRAMES} frames were watched for steadiness, and the first "
+                f"{plan.frames} for people, their tracks and the background"
+            )
         lap("people")
         _queue(case, gathered)
     figures += leaks.as_measurements(scanned.findings, scanned.scanned)
@@ -112,6 +117,7 @@ def audit(
     notes += attackers_notes + more + _seen_in_training(case, gathered) + waived
     figures, missing = gates.apply(rules, figures, UNREADABLE if not case.mapped else "", parrot.lacking(means))
     failed = gates.failures(figures) + missing
+    notes += gates.unheld(rules, figures)
     lap("judge")
     drawn = draw(figures, lines.by_figure(curves), case.paths.release)
     lap("draw")

@@ -121,7 +121,7 @@ def _recognised(
                 curves.append(reidentification.cmc(found, model, control))
                 figures += worst.worst(found, model, control)
                 figures += worst.luck(found, model) if control == "original" else []
-                curves.append(worst.people(found, model, control))
+                curves += worst.people(found, model, control)
                 if name != recognisers.GUIDED and control in ("original", "release"):
                     figures += subgroups.recall(found, groups, model, control)
     return figures, curves

@@ -98,6 +98,23 @@ def apply(
     return out, [_missing(rule, why or _of_release(rule, lacking or {}), absent) for rule in missing]
 
 
+def unheld(rules: Sequence[Rule], figures: Sequence[Measurement]) -> list[str]:
+    """A note for each figure, as :func:`apply` returns it, that a rule by chance holds to nothing. Of a required one
+    the audit fails, with a line of its own.
+
+    Where a guess is right so often that no bound tells anything, the figure neither keeps a gate nor misses one.
+    """
+    luck = {(figure.name, figure.model): figure.value for figure in figures if figure.control == "chance"}
+    out = []
+    for figure in figures:
+        rule = next((rule for rule in rules if rule.of(figure)), None)
+        if rule is not None and figure.gate is None and not rule.required:
+            guess = luck.get((figure.name, figure.model))
+            why = "what guessing reaches is not known" if guess is None else f"a guess is right in {guess:.0%}"
+            out.append(f"{figure.name} by {figure.model} was held to no bound, which is no pass: {why} (n {figure.n})")
+    return out
+
+
 def failures(figures: Sequence[Measurement]) -> list[str]:
     """A line for each figure that does not keep its gate."""
     return [

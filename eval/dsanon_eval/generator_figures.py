@@ -48,9 +48,12 @@ def measure(
 ) -> dict[str, Any]:
     """All figures, as the object that is written; the pages of the worst faces are written beside ``out``.
 
-    Raises UsageError where DATA lacks the datasets.
+    Raises UsageError where DATA lacks the datasets, and for a number below 0.
     """
     began = time.perf_counter()
+    for option, value in (("--people", people), ("--vectors", vectors), ("--each", each), ("--folds", folds)):
+        if value < 0:
+            raise UsageError(f"{option} {value}: expected 0 or more")
     bench = Bench(cache, crew)
     identities = read_card(weights).config.identities
     release = Row("release", "", "", weights)
@@ -104,9 +107,18 @@ def _lfw(bench: Bench, faces: list[KnownFace], folds: list[Any], release: Row) -
 
 
 def _control(bench: Bench, faces: list[KnownFace], weights: Path, vectors: int, each: int) -> list[Measurement]:
-    """Identity control over ``vectors`` one-hot vectors, ``each`` patterns and probes of each, and mixes of two."""
+    """Identity control over ``vectors`` one-hot vectors, ``each`` patterns and probes of each, and mixes of two.
+
+    None, and a note, where there is nothing to control or nobody to control it on.
+    """
     faces = [face for face in faces if face.region.transform]  # the others are masked, whatever their vector
     people = [face.person for face in faces]
+    if min(vectors, each) < 1 or len(set(people)) < 2:
+        bench.notes.append(
+            f"identity control was not measured: {vectors} vectors, {each} faces of each, {len(set(people))} people "
+            "whose face could be aligned (expected 1, 1 and 2 at least; some generators take no vector)"
+        )
+        return []
     chosen = np.linspace(0, read_card(weights).config.identities - 1, vectors).round().astype(int).tolist()
     trials = identity_control.trials(people, chosen, each)
     looks = [Look(faces[trial.source], PAINTED, weights, Control((trial.vector,), (1.0,))) for trial in trials]

@@ -47,8 +47,15 @@ def test_what_was_not_measured_is_known() -> None:
     assert "recognition" not in keys
     assert {"parrot", "reversal", "leaks"} <= keys
     assert OTHERS.key not in keys
+    control = Measurement("recall_at_1", "m", "original", 0.5, None, 3)
+    assert "recognition" in {attack.key for attack in absent([control])}  # nobody asked the release
+    group = Measurement("subgroup_recall_at_1_size", "m", "release, 1: to 15°", 0.5, None, 3)
+    assert "subgroups" not in {attack.key for attack in absent([group])}
 
 
 def test_values_are_shown_as_readers_want_them() -> None:
     assert shown(0.0123, True) == "1.2 %"
+    few = [0.0, 0.0004, 0.0006, 0.9994, 0.9997, 1.0, 1.0002, -0.0002]
+    expected = ["0.0 %", "under 0.1 %", "0.1 %", "99.9 %", "over 99.9 %", "100.0 %", "100.0 %", "-0.0 %"]
+    assert [shown(value, True) for value in few] == expected
     assert [shown(value, False) for value in (None, 3.0, 0.012345, 1234567.0)] == ["–", "3", "0.0123", "1,234,567"]

@@ -63,6 +63,14 @@ def test_pictures_of_a_track_lie_ever_further_apart() -> None:
     assert len(seen.bodies) == 4
 
 
+def test_a_large_body_is_shrunk_as_in_training() -> None:
+    """Stripes of one white column in four are a quarter of white from afar; whoever skips columns sees black."""
+    pixels = np.zeros((1024, 512, 3), np.uint8)
+    pixels[:, ::4] = 255
+    crop = _Thumbnail().crop(pixels, (0.0, 0.0, 512.0, 1024.0))
+    assert abs(float(crop[:, 4:-4].mean()) - 64) < 2
+
+
 def test_a_crop_is_of_the_box_alone() -> None:
     pixels = np.zeros((300, 200, 3), np.uint8)
     pixels[100:228, 50:114] = 200

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dsanon_eval.report.cutouts import crop, open_picture, outlined
 from dsanon_eval.seeing.clips import frame_of
+from little_clips import clip
 from PIL import Image
 
 from dsanon.errors import BadImage
@@ -40,6 +41,18 @@ def test_nothing_outside_of_the_release_is_opened(tmp_path: Path) -> None:
     for file in ("../secret.png", str(tmp_path / "secret.png"), "link.png", "none.png", "\0.png"):
         with pytest.raises(BadImage):
             open_picture(data, file)
+
+
+def test_a_frame_is_seen_upright(tmp_path: Path) -> None:
+    """As the job saw it: the boxes of a video that its player turns are of turned frames."""
+    frame = np.full((48, 64, 3), 40, np.uint8)
+    frame[:24, :32] = 220  # the upper left quarter
+    file = clip(tmp_path / "a.mp4", [np.zeros_like(frame), frame], rotation=90).name
+    shown = open_picture(tmp_path, file, 1)
+    assert shown.shape == (64, 48, 3)
+    assert shown[60, 4, 0] > 200  # turned by 90° against the clock: lower left
+    with pytest.raises(BadImage, match="frame 2"):
+        open_picture(tmp_path, file, 2)
 
 
 def test_a_sample_names_its_frame() -> None:

@@ -58,6 +58,17 @@ def test_a_gallery_that_is_too_small_passes_no_required_gate(tmp_path: Path) -> 
     assert "too few people" in missing[0]
 
 
+def test_what_no_bound_holds_is_said(tmp_path: Path) -> None:
+    """Of three people every third guess is right: that a figure stays below three guesses is no pass."""
+    mine = rules(tmp_path, '[[gate]]\nname = "x"\nchance = 3.0')
+    for luck, notes in ((0.34, 1), (0.1, 0)):
+        gated, missing = gates.apply(mine, [figure("x", 0.2), figure("x", luck, control="chance")])
+        assert missing == []
+        assert len(gates.unheld(mine, gated)) == notes
+    (note,) = gates.unheld(mine, gates.apply(mine, [figure("x", 0.2), figure("x", 0.34, control="chance")])[0])
+    assert note == "x by dlib_resnet was held to no bound, which is no pass: a guess is right in 34% (n 100)"
+
+
 def test_of_one_person_alone_nothing_can_be_told(tmp_path: Path) -> None:
     mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0\nrequired = true')
     gated, missing = gates.apply(mine, [figure("x", 1.0), figure("x", 1.0, control="chance")])

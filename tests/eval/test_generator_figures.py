@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dsanon_eval import generator_figures
 from dsanon_eval.seeing.cache import FILE
+from dsanon_eval.seeing.known_faces import KnownFace
 from dsanon_eval.seeing.observation import Instruments
 from small_datasets import small_datasets
 
 from dsanon.models import store
+from dsanon.sample import Region, Sample
 
 WEIGHTS = store.SHIPPED / "ciagan-face.safetensors"
 
@@ -68,6 +71,23 @@ def test_what_was_seen_is_remembered_and_closed_to_others(
     monkeypatch.setattr(Instruments, "observe", never)
     again = figures(data, out, "--vectors", "2", "--each", "2", "--folds", "2")
     assert again["measurements"] == first["measurements"]
+
+
+def test_where_nothing_can_be_controlled_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one person, and of a generator that takes no vector."""
+    monkeypatch.setattr(generator_figures, "read_card", lambda _: pytest.fail("a vector was chosen"))
+    region = Region("face", (0, 0, 9, 9), transform=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    ann, bob = (KnownFace(Path(), Sample("s", "s"), "0", region, f"lfw/{name}") for name in ("Ann", "Bob"))
+    bench = SimpleNamespace(notes=[])
+    assert generator_figures._control(bench, [ann, ann], WEIGHTS, 2, 2) == []
+    assert generator_figures._control(bench, [ann, bob], WEIGHTS, 0, 2) == []
+    assert ["2 vectors, 2 faces of each, 1 people" in bench.notes[0], "0 vectors" in bench.notes[1]] == [True, True]
+
+
+def test_a_number_below_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(tmp_path), "--weights", str(WEIGHTS), "--out", str(tmp_path / "x"), "--folds", "-1"]
+    assert generator_figures.main(arguments) == 2
+    assert "--folds -1: expected 0 or more" in capsys.readouterr().err
 
 
 def test_a_folder_without_datasets_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

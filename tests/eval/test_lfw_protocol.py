@@ -15,6 +15,7 @@ from dsanon_eval.attacks.lfw_protocol import (
     tar_at_far,
     threshold_at,
 )
+from dsanon_eval.intervals import share_of_people, wilson
 
 from dsanon.sources.lfw import Pair
 
@@ -54,16 +55,20 @@ def test_both_calibrations_differ_where_anonymized_impostors_are_alike() -> None
     assert fold_rates(folds, "impostor", far=0.0) == [0.0, 0.0]
 
 
-def test_a_pair_without_a_face_stays_in_the_denominator() -> None:
+def test_a_pair_without_a_face_is_no_success_of_privacy() -> None:
     pairs = [[Pair("a", 1, "a", 2, same=True), Pair("a", 1, "a", 3, same=True), Pair("a", 1, "b", 1, same=False)]] * 2
     vectors = {("a", 1): np.float32([0, 0]), ("a", 2): np.float32([0, 0.1]), ("b", 1): np.float32([3, 4])}
     scores = fold_scores(pairs, vectors, vectors)
-    assert scores[0].genuine.tolist() == [pytest.approx(-0.1), -np.inf]
+    assert scores[0].genuine.tolist() == [pytest.approx(-0.1), np.inf]
     assert scores[0].impostor.tolist() == [-5.0]
+    assert fold_scores(pairs, vectors, {})[0].impostor.tolist() == [-np.inf]
     assert all_pairs_impostors({}).size == 0  # where no face could be aligned
     figures = {m.name: m for m in measure(scores, "x", "release", all_pairs_impostors(vectors))}
+    assert (figures["tar_at_far"].value, figures["tar_at_far"].n) == (1.0, 4)
+    assert figures["tar_at_far_all_pairs"].value == 1.0
+    vectors["a", 3] = np.float32([6, 8])  # it is read, and nobody: now it is refused, and still there
+    figures = {m.name: m for m in measure(fold_scores(pairs, vectors, vectors), "x", "release", np.array([-5.0]))}
     assert (figures["tar_at_far"].value, figures["tar_at_far"].n) == (0.5, 4)
-    assert figures["tar_at_far_all_pairs"].value == 0.5
     interval = figures["tar_at_far"].ci95
     assert interval is not None
     assert interval[0] < 0.5 < interval[1]
@@ -75,12 +80,22 @@ def test_all_pairs_are_of_different_people_only() -> None:
 
 
 def test_roc_rises_from_strict_to_lax() -> None:
-    curve = roc([fold([0.5, 0.1], [0.2])], "dlib_resnet", "release", np.linspace(0, 1, 101), steps=5)
+    curve = roc(np.array([0.5, 0.1]), ["a", "b"], "dlib_resnet", "release", np.linspace(0, 1, 101), steps=5)
     assert curve.figure == "roc_dlib_resnet"
     assert list(curve.y) == sorted(curve.y)
     assert curve.y[-1] == 1.0
     assert (curve.x[0], curve.x[-1]) == (pytest.approx(1 / 101), 1.0)  # of 101 impostors no lower rate can be told
-    assert roc([fold([0.5], [0.2])], "x", "release", np.zeros(0)).x[0] == 1.0
+    assert roc(np.array([0.5]), ["a"], "x", "release", np.zeros(0)).x[0] == 1.0
+
+
+def test_the_pairs_of_one_person_are_not_independent() -> None:
+    """Forty pairs each of twenty people, two of whom are always confirmed: the band is that of twenty, not of 800."""
+    genuine, people = np.repeat([1.0] * 2 + [0.0] * 18, 40), [f"p{i // 40}" for i in range(800)]
+    curve = roc(genuine, people, "x", "release", np.full(1000, 0.5), steps=3)
+    assert curve.y[0] == 0.1
+    assert (curve.low[0], curve.high[0]) == share_of_people(genuine, people)
+    low, high = wilson(80, 800) or (0, 0)
+    assert curve.high[0] - curve.low[0] > 4 * (high - low)
     assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
 
 

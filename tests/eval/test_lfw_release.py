@@ -86,6 +86,22 @@ def test_the_protocol_where_its_pairs_are_there(tmp_path: Path, monkeypatch: pyt
     assert found["tar_at_far_own", "original"] == 1.0
 
 
+def test_without_impostors_nothing_is_verified(tmp_path: Path) -> None:
+    """Of two people one was aligned: no pair of strangers, so no threshold; a rate of 0 would be a pass for free."""
+    some = gathered()
+    faces = [face(person, aligned=person == "Person_A") for person in ("Person_A", "Person_A", "Person_B", "Person_B")]
+    pictures = {name: picture(one.embeddings["x"][:4]) for name, one in some.pictures.items()}
+    few = Gathered(faces, some.files[:4], PEOPLE[:2], pictures)
+    assert lfw_release.verification(case(tmp_path, "celeba"), few, "x", "x") == ([], [])
+
+
+def test_a_face_that_could_not_be_read_counts_as_confirmed(tmp_path: Path) -> None:
+    some = gathered()
+    some.pictures["release"].embeddings["x"][0] = np.nan
+    found = values(lfw_release.verification(case(tmp_path, "celeba"), some, "x", "x"))
+    assert found["tar_at_far_all_pairs", "release"] == 1 / 8
+
+
 def test_nobody_with_two_photos(tmp_path: Path) -> None:
     lone = gathered()
     few = Gathered(

@@ -70,3 +70,22 @@ def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 100)
     with pytest.raises(ReleaseError, match="delete it"):
         Cache(tmp_path)
+
+
+def test_damage_that_shows_later_is_named_too(tmp_path: Path) -> None:
+    with Cache(tmp_path) as cache:
+        for number in range(200):
+            cache.put(f"{number}", b"x" * 5000)
+    file = tmp_path / FILE
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with Cache(tmp_path) as cache, pytest.raises(ReleaseError, match="delete it"):
+        cache.get("7")
+
+
+def test_two_runs_that_write_at_once_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "PATIENCE", 0.05)
+    with Cache(tmp_path) as one, Cache(tmp_path) as other:
+        one.put("a", b"1")  # and for seconds nothing is committed
+        with pytest.raises(ReleaseError, match="wait for the other run"):
+            other.put("b", b"2")

@@ -36,6 +36,19 @@ def test_recall_counts_people_found_before() -> None:
     assert recall([Shot("s", "s 0", annotated, seen(), seen(A))]) == []
 
 
+def test_one_box_of_the_release_is_one_person() -> None:
+    """Two who stand together, and a box between them that overlaps each by two thirds: one of both is found again."""
+    left, between, right = (0.0, 0.0, 10.0, 20.0), (2.0, 0.0, 12.0, 20.0), (4.0, 0.0, 14.0, 20.0)
+    both = (Person("a", body=left), Person("b", body=right))
+    (row,) = recall([Shot("s", "s 0", both, seen(left, right), seen(between))])
+    assert (row.value, row.n) == (0.5, 2)
+
+
+def test_one_picture_has_no_interval() -> None:
+    shot = Shot("s", "s 0", (Person(body=A), Person(body=B)), seen(A, B), seen(A, FAR))
+    assert [row.ci95 for row in average_precision.measure([shot])] == [None] * 4
+
+
 def test_average_precision_by_hand() -> None:
     """Two people, one found first and one false alarm after: precision 1 up to recall ½, that is 51 of 101 points."""
     shot = Shot("s", "s 0", (Person(body=A), Person(body=B)), seen(A, B), seen(A, FAR, scores=(2.0, 1.0)))

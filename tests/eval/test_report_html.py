@@ -98,6 +98,17 @@ def test_figures_lie_beside_it(page: Page, paths: ReleasePaths) -> None:
     assert named == {path.name for path in (paths.release / "audit" / "figures").glob("*.png")}
 
 
+def test_pictures_of_an_earlier_audit_go(tmp_path: Path) -> None:
+    paths = make_release(tmp_path)
+    make_audit(paths)
+    old = paths.release / "audit" / "figures" / "cmc_another.png"
+    old.write_bytes(b"of an audit that had another recogniser")
+    text = write_report(paths.release).read_text()
+    assert not old.exists()
+    assert "cmc_dlib_resnet.png" in text
+    assert (old.parent / "cmc_dlib_resnet.png").is_file()
+
+
 def test_source_crops_go_to_the_private_side_only(paths: ReleasePaths) -> None:
     source = paths.release.parent / "source"
     out = write_report(paths.release, source, with_source=True)
@@ -151,5 +162,12 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert "Every gate kept (1), 1 within the margin of error</h2>" in text
     assert "n = 5)" in text
     assert "<strong>The key was destroyed.</strong>" in text
+    assert "What hides a person shows where and how large they are." in text  # a mask keeps no expression
+    assert "expression" not in text
+    about = paths.release / "release.json"
+    about.write_text(about.read_text().replace('"mask"', '"ciagan"').replace('"regions": "face"', '"regions": "body"'))
+    text = write_report(paths.release).read_text()
+    assert "<li>Pose is kept on purpose, and a body keeps its outline and its gait.</li>" in text
+    assert "hair, ears, hands" not in text
     with pytest.raises(KeyFileError):
         write_report(paths.release, paths.release.parent / "source", with_source=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dsanon_eval.reproduce.bench import ORIGINAL
 from dsanon_eval.reproduce.rows import Row
 from dsanon_eval.reproduce.shown import painted
 from dsanon_eval.reproduce.table import Section, Table
+from dsanon_eval.seeing import known_faces
 from dsanon_eval.seeing.cache import FILE, Cache
 from dsanon_eval.seeing.known_faces import KnownFace, celeba_samples, find
 from dsanon_eval.seeing.observation import Instruments, Observation
@@ -172,6 +173,24 @@ def test_several_workers_see_the_same(cluster: Any, place: Path, tmp_path: Path)
         here = find("celeba", place / "data" / "celeba", samples, one)
         assert find("celeba", place / "data" / "celeba", samples, other, crew) == here
     assert [bool(face.region.landmarks) for face in here] == [True, True, True, True, False]
+
+
+def test_faces_are_found_anew_by_other_weights(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def forgetful(_: str, tasks: Sequence[tuple[str, str, object]], *__: object) -> list[bytes]:
+        asked.extend(key for key, _, _ in tasks)
+        raise InterruptedError
+
+    monkeypatch.setattr(known_faces, "remembered", forgetful)
+    samples = celeba_samples(place / "data" / "celeba", 2)[:1]
+    with Cache(None) as cache:
+        for other in ("", "landmarks68", "centerface"):
+            monkeypatch.setattr(store, "path", Path)
+            monkeypatch.setattr(store, "sha256", lambda file, other=other: f"{file} {file == Path(other)}")
+            with pytest.raises(InterruptedError):
+                find("celeba", place / "data" / "celeba", samples, cache)
+    assert len(set(asked)) == 3
 
 
 def test_people_whom_a_generator_was_trained_on_are_refused(

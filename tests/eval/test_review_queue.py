@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,8 @@ def test_it_is_private_and_follows_its_release(tmp_path: Path) -> None:
     assert current_queue(tmp_path, manifest).equals(queue)
     changed = to_table([row("a"), row("b", "fallback", "masked by a reviewer")])
     assert current_queue(tmp_path, changed)["sample"].to_pylist() == ["b", "a"]  # made anew, without the likenesses
+    painted_anew = [replace(row("a"), method="blur", output_sha256="1" * 64), row("b")]  # by --overwrite, say
+    assert current_queue(tmp_path, to_table(painted_anew))["similarity"].to_pylist() == [None, None]
     path.write_bytes(b"no table")
     with pytest.raises(ReleaseError, match="audit the release again"):
         read_queue(tmp_path)

@@ -78,6 +78,17 @@ def test_nobody_gets_in_without_the_token_or_under_another_name(server: ReviewSe
     assert not server.desk.decisions.exists()
 
 
+def test_the_body_of_a_refused_request_is_no_request(server: ReviewServer) -> None:
+    """What another page sends may look like a request of this one."""
+    inner = f"GET /{server.token}/ HTTP/1.1\r\nHost: {server.origin.removeprefix('http://')}\r\n\r\n"
+    head = f"POST /{server.token}/decide HTTP/1.1\r\nHost: {server.origin.removeprefix('http://')}\r\n"
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=5) as wire:
+        wire.sendall(f"{head}Origin: http://evil.example\r\nContent-Length: {len(inner)}\r\n\r\n{inner}".encode())
+        answer = b"".join(iter(lambda: wire.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 def test_decisions_are_on_disk_when_it_answers(server: ReviewServer, paths: ReleasePaths) -> None:
     decide = f"/{server.token}/decide"
     status, _, text = ask(server, decide, "region=1&verdict=mask", Accept="application/json")

@@ -100,3 +100,12 @@ def test_other_files_are_refused(tmp_path: Path, text: str, says: str) -> None:
         subgroups.read_attributes(tmp_path / "a.txt")
     with pytest.raises(UsageError, match="cannot be read"):
         subgroups.read_attributes(tmp_path / "none.txt")
+
+
+def test_an_attribute_hides_no_group_of_ours() -> None:
+    some = gathered(["a", "b"], {"original": picture(np.eye(2), light=[10.0, 200.0])})
+    said = {"s000.jpg": {"Light": True, "light": False}, "s001.jpg": {"Light": False, "light": False}}
+    groups = subgroups.traits(some, said)
+    assert groups["light"] == subgroups.traits(some)["light"]
+    assert groups["light_attribute"] == ["yes", "no"]
+    assert groups["light_attribute_attribute"] == ["no", "no"]

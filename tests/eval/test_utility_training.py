@@ -74,6 +74,10 @@ def test_ratio_and_interval_are_of_the_same_people_and_seeds() -> None:
     assert (training.RATIO, "original") not in got
     nothing = training.figures({"original": [[miss] * 40], "release": [[miss] * 40]}, [1] * 40, people)
     assert {m.name for m in nothing} == {training.NAME}  # of a detector that learnt nothing there is no share
+    little = [hit] * 6 + [miss] * 34  # nor is 1 the share of one that names a face in seven, by luck, in both
+    assert {m.name for m in training.figures({k: [little] for k in found}, [1] * 40, people)} == {training.NAME}
+    alone = training.figures(found, [1] * 40, ["p"] * 40)
+    assert [m.ci95 for m in alone] == [None] * 3
 
 
 def test_people_on_both_sides_void_it() -> None:

@@ -52,7 +52,8 @@ def test_the_curve_falls_from_all_to_those_always_named() -> None:
     hit = np.zeros((40, 4), bool)
     hit[:10, :2] = True
     hit[:4] = True
-    curve = people(found(hit), "dlib_resnet", "release")
+    (curve,) = people(found(hit), "dlib_resnet", "release")
     at = dict(zip(curve.x, curve.y, strict=True))
     assert (at[0.05], at[0.5], at[0.55], at[1.0]) == (0.25, 0.25, 0.1, 0.1)
     assert curve.figure == "people_dlib_resnet"
+    assert people(found(hit[:, :1]), "dlib_resnet", "release") == []  # of one photo each there is no share

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.sources.lfw import Pair
-from dsanon_eval.intervals import over_folds
+from dsanon_eval.intervals import over_folds, shares_of_people
 from dsanon_eval.measurement import Curve, Measurement
 
 FAR = 0.001
@@ -22,7 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FoldScores:
-    """Scores of one fold's pairs; a pair whose face could not be cropped has the score -inf: never accepted.
+    """Scores of one fold's pairs. A face that could not be cropped is no success of privacy: its genuine pairs have the
+    score inf, always accepted, and its impostor pairs -inf, never, so that no threshold rises by it.
 
     genuine, impostor: second image as the control has it · clean: the impostor pairs with both images as they were
     """
@@ -37,11 +38,17 @@ def threshold_at(impostor: npt.ArrayLike, far: float) -> float:
 
     Just above the first score that would be one too many; +inf without impostors.
     """
+    return float(thresholds_at(impostor, [far])[0])
+
+
+def thresholds_at(impostor: npt.ArrayLike, fars: Sequence[float]) -> Floats:
+    """That of each of ``fars``: impostors may be millions, and are sorted once."""
     scores = np.sort(np.asarray(impostor, dtype=np.float64).reshape(-1))[::-1]
     if not scores.size:
-        return float("inf")
-    allowed = int(np.floor(far * scores.size + 1e-9))
-    return float(np.nextafter(scores[allowed], np.inf)) if allowed < scores.size else float("-inf")
+        return np.full(len(fars), np.inf)
+    allowed = np.floor(np.asarray(fars, dtype=np.float64) * scores.size + 1e-9).astype(np.int64)
+    above = np.nextafter(scores[np.minimum(allowed, scores.size - 1)], np.inf)
+    return np.where(allowed < scores.size, above, -np.inf)
 
 
 def tar_at_far(genuine: npt.ArrayLike, impostor: npt.ArrayLike, far: float) -> float:
@@ -57,8 +64,8 @@ def distances(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
 
 
 def scores_of(pairs: Sequence[Pair], first: Vectors, second: Vectors) -> Floats:
-    """Each pair's score, its images taken from ``first`` and from ``second``; -inf where one is missing."""
-    scores = np.full(len(pairs), -np.inf)
+    """Each pair's score, its images from ``first`` and ``second``; see :class:`FoldScores` where one is missing."""
+    scores = np.array([np.inf if pair.same else -np.inf for pair in pairs], dtype=np.float64)
     for row, pair in enumerate(pairs):
         a, b = first.get((pair.first, pair.i)), second.get((pair.second, pair.j))
         if a is not None and b is not None:
@@ -131,24 +138,22 @@ def measure(folds: Sequence[FoldScores], model: str, control: str, everybody: Fl
     return out
 
 
-def roc(folds: Sequence[FoldScores], model: str, control: str, everybody: Floats, steps: int = 60) -> Curve:
-    """TAR against FAR from 1e-4 to 1, thresholds from all pairs of originals, with Wilson's band.
+def roc(genuine: Floats, people: Sequence[str], model: str, control: str, everybody: Floats, steps: int = 60) -> Curve:
+    """TAR of genuine pairs' scores against FAR from 1e-4 to 1, thresholds from all pairs of originals.
 
-    Of few pairs it begins where one of them is accepted: a lower rate cannot be told.
+    people: of each pair, over whom the band is: the pairs of one person are not independent
+    Of few impostors it begins where one of them is accepted: a lower rate cannot be told.
     """
-    from dsanon_eval.intervals import wilson
-
-    genuine = np.sort(np.concatenate([fold.genuine for fold in folds]))
     fars = np.geomspace(min(1.0, max(1e-4, 1 / max(1, everybody.size))), 1, steps)
-    hits = [int(genuine.size - np.searchsorted(genuine, threshold_at(everybody, far))) for far in fars]
-    bands = [wilson(hit, genuine.size) or (0.0, 1.0) for hit in hits]
+    hits = genuine[None] >= thresholds_at(everybody, fars.tolist())[:, None]
+    bands = shares_of_people(hits, people)
     return Curve(
         f"roc_{model.split()[0]}",
         control,
         "false accept rate",
         "true accept rate",
         tuple(float(f) for f in fars),
-        tuple(hit / max(1, genuine.size) for hit in hits),
+        tuple(hits.mean(axis=1).tolist()),
         tuple(low for low, _ in bands),
         tuple(high for _, high in bands),
         log_x=True,

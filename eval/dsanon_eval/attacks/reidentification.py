@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsanon_eval.intervals import share_of_people
+from dsanon_eval.intervals import share_of_people, shares_of_people
 from dsanon_eval.measurement import Curve, Measurement
 
 Floats = npt.NDArray[np.float64]
@@ -106,7 +106,8 @@ def chance(found: Ranks, name: str, model: str) -> list[Measurement]:
 def cmc(found: Ranks, model: str, control: str) -> Curve:
     """Share of probes whose person is among the k nearest, for k from 1 to ``DEPTH``; missing ones count as found."""
     y = [float((found.rank < k).mean()) if len(found.rank) else 0.0 for k in range(1, DEPTH + 1)]
-    bands = [share_of_people(found.rank < k, found.people) for k in range(1, DEPTH + 1)] if found.people else []
+    ranks_to = np.arange(1, DEPTH + 1)[:, None]
+    bands = shares_of_people(found.rank[None] < ranks_to, found.people) if found.people else []
     x = tuple(float(k) for k in range(1, DEPTH + 1))
     low, high = tuple(b[0] for b in bands), tuple(b[1] for b in bands)
     return Curve(f"cmc_{model.split()[0]}", control, "rank", "identification rate", x, tuple(y), low, high)

@@ -40,7 +40,10 @@ def traits(gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]] | No
     names = sorted({name for row in (attributes or {}).values() for name in row})
     rows = [(attributes or {}).get(Path(file).name) for file in gathered.files]
     for name in names:
-        out[name.lower()] = [None if row is None or name not in row else "yes" if row[name] else "no" for row in rows]
+        trait = name.lower()
+        while trait in out:  # an attribute called Light hides no group of ours
+            trait += "_attribute"
+        out[trait] = [None if row is None or name not in row else "yes" if row[name] else "no" for row in rows]
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import permutations
+from itertools import islice, permutations
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dsanon.sources.lfw import Pair, parse_pairs
 from dsanon_eval.attacks import lfw_protocol
-from dsanon_eval.attacks.lfw_protocol import FAR, FoldScores, Vectors
+from dsanon_eval.attacks.lfw_protocol import FAR, Vectors
 from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.seeing.case import Case
@@ -40,7 +40,7 @@ def strangers(gathered: Gathered) -> list[str]:
     people = Counter(face.person for face in gathered.faces if face.labelled and face.region.landmarks)
     pairs = (sum(people.values()) ** 2 - sum(count**2 for count in people.values())) // 2
     if not pairs or pairs * FAR >= 1:
-        return []
+        return []  # of none there is no figure either
     return [
         f"verification: {pairs} pairs of different people cannot show a false accept rate of {FAR}: "
         "the threshold is simply that of the most alike of them"
@@ -58,23 +58,26 @@ def _protocol(path: Path, gathered: Gathered, vectors: dict[str, npt.NDArray[np.
     curves: list[Curve] = []
     originals = _named(keys, vectors["original"])
     everybody = lfw_protocol.all_pairs_impostors(originals)
+    whose = [pair.first for fold in folds for pair in fold if pair.same]
     for control in ("original", "release"):
         scores = lfw_protocol.fold_scores(folds, originals, _named(keys, vectors[control]))
         figures += [m for m in lfw_protocol.measure(scores, model, control, everybody) if "all_pairs" not in m.name]
-        curves.append(lfw_protocol.roc(scores, model, control, everybody))
+        genuine = np.concatenate([fold.genuine for fold in scores])
+        curves.append(lfw_protocol.roc(genuine, whose, model, control, everybody))
     return figures, curves
 
 
 def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str) -> Found:
     """Every ordered pair of two photos of one person, the second as the control has it.
 
-    Impostors: all pairs of originals of different people who are named and could be aligned.
+    Impostors: all pairs of originals of different people who are named and could be aligned; without any there is no
+    threshold, and no figure. A face that could not be read counts as accepted.
     """
     rows: dict[str, list[int]] = {}
     for i, face in enumerate(gathered.faces):
         if face.labelled:
             rows.setdefault(face.person, []).append(i)
-    pairs = [pair for mine in rows.values() for pair in list(permutations(mine, 2))[:_ALL_PAIRS]]
+    pairs = [pair for mine in rows.values() for pair in islice(permutations(mine, 2), _ALL_PAIRS)]
     if not pairs or len(rows) < 2:
         return [], []
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
@@ -83,6 +86,8 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
     clear = [i for mine in rows.values() for i in mine if gathered.faces[i].region.landmarks]
     known = {(gathered.faces[i].person, i): original[i] for i in clear}
     everybody = lfw_protocol.all_pairs_impostors(known)
+    if not everybody.size:
+        return [], []
     threshold = lfw_protocol.threshold_at(everybody, FAR)
     figures: list[Measurement] = []
     curves: list[Curve] = []
@@ -91,14 +96,13 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
         if not asked.any():
             continue
         apart = np.linalg.norm(original[first[asked]] - embedded[second[asked]], axis=1)
-        scores = np.where(np.isfinite(apart), -apart, -np.inf).astype(np.float64)
+        scores = np.where(np.isfinite(apart), -apart, np.inf).astype(np.float64)
         people = [gathered.faces[int(i)].person for i in second[asked]]
         hits = scores >= threshold
         interval = share_of_people(hits, people)
         value, n = float(hits.mean()), len(hits)
         figures.append(Measurement("tar_at_far_all_pairs", model, control, value, interval, n))
-        none = np.zeros(0)
-        curves.append(lfw_protocol.roc([FoldScores(scores, none, none)], model, control, everybody))
+        curves.append(lfw_protocol.roc(scores, people, model, control, everybody))
         curves.append(lfw_protocol.similarity(scores, model, control))
     curves.append(lfw_protocol.similarity(everybody, model, "impostors"))
     return figures, curves

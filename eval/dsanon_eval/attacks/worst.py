@@ -57,22 +57,25 @@ def luck(found: Ranks, model: str) -> list[Measurement]:
     ]
 
 
-def people(found: Ranks, model: str, control: str) -> Curve:
-    """The share of people who are named in at least x of their photos, of people with two or more."""
+def people(found: Ranks, model: str, control: str) -> list[Curve]:
+    """The share of people who are named in at least x of their photos, of people with two or more; () without any."""
     shares = np.array([(found.rank[mine] <= 0).mean() for mine in _rows(found).values()])
+    if not shares.size:
+        return []
     x = tuple(float(v) for v in np.linspace(0.05, 1, 20).round(2))
     y = [int((shares >= v - 1e-9).sum()) for v in x]
     bands = [wilson(count, len(shares)) or (0.0, 1.0) for count in y]
-    return Curve(
+    curve = Curve(
         f"people_{model.split()[0]}",
         control,
         "share of a person's photos named correctly",
         "share of people, at least so often",
         x,
-        tuple(count / max(1, len(shares)) for count in y),
+        tuple(count / len(shares) for count in y),
         tuple(low for low, _ in bands),
         tuple(high for _, high in bands),
     )
+    return [curve]
 
 
 def _rows(found: Ranks) -> dict[str, npt.NDArray[np.int64]]:

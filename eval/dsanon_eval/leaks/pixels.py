@@ -6,7 +6,7 @@ false alarm. Against their own photo as a JPEG of quality 75: all 2,425 are foun
 more, and 807 of the 821 smaller ones.
 
 A body's: 45 people of COCO, each filling most of its box. Of the textured cells of the very photo as a JPEG of quality
-75, lighter by 14, or at 0.6 times the contrast, at most 0.05 have another texture; at 1.3 times, which clips, at most
+50, lighter by 14, or at 0.6 times the contrast, at most 0.05 have another texture; at 1.3 times, which clips, at most
 0.1 in nine of ten; covered, blurred or in a mosaic, 0.26 and more. Of 145 others in all kinds of scenes, covered: 0.39
 and more; 38 % have too few such cells, and are compared by their light alone.
 """

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from dsanon.align import Floats
 from dsanon.boxes import clip
@@ -121,12 +121,12 @@ class Osnet(_Onnx):
     mean, deviation, reverse = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False
 
     def crop(self, pixels: Pixels, box: Box) -> Pixels:
-        """256 × 128: the body in ``box``, stretched as the network was trained on them."""
+        """256 × 128: the body in ``box``, stretched as in training: Pillow's bilinear filter averages as it shrinks."""
         height, width = pixels.shape[:2]
         x0, y0, x1, y1 = (round(float(v)) for v in clip([box], width, height)[0])
         x0, y0 = min(x0, width - 1), min(y0, height - 1)
-        part = np.ascontiguousarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
-        return np.asarray(cv2.resize(part, (128, 256), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        part = Image.fromarray(np.ascontiguousarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]))
+        return np.asarray(part.resize((128, 256), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 RECOGNISERS: dict[str, Callable[[], Recogniser]] = {

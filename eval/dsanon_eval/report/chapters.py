@@ -36,8 +36,8 @@ ATTACKS = (
         "recognition",
         "Recognition from other photos",
         ("recall_at_1",),
-        "The attacker holds named photos of everybody, though not the ones released, and asks a face recogniser for "
-        "the nearest person to each released face.",
+        "The attacker holds named photos of everybody, though never the one that a released face was made from (of a "
+        "sequence: its other frames), and asks a face recogniser for the nearest person to each released face.",
         "Low is private: the release should lie with chance. The original says how strong the attacker is: where it "
         "is low, a low release proves nothing. Faces that could not be read count as recognised.",
         "share of released faces named correctly",
@@ -50,7 +50,7 @@ ATTACKS = (
         "Recognition from the very photo",
         ("self_recall_at_1",),
         "The attacker holds the original of each released picture as well, and asks which original a face came from.",
-        "Low is private. What is above chance comes from what lies around the painted face and from its geometry.",
+        "Low is private. What of a painted face is above chance comes from what lies around it and from its geometry.",
         "share of released faces matched to their original",
         "The recogniser {model} matches {value} of the released faces to their own original; allowed is {bound}",
     ),
@@ -62,7 +62,8 @@ ATTACKS = (
         "threshold that takes one pair of strangers in a thousand for the same person (LFW's protocol where its pairs "
         "are there, and all pairs of different people).",
         "Low is private: 0.1 % is what strangers reach. LFW's own pairs of strangers are few, so that their threshold "
-        "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it.",
+        "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it. Faces that could not "
+        "be read count as confirmed.",
         "true accept rate at a false accept rate of 0.001",
         "The recogniser {model} confirms {value} of the true suspicions that a released face is a certain person; "
         "allowed is {bound}",
@@ -81,7 +82,8 @@ ATTACKS = (
         "figure has no bound: within a scope one person has one fake face on purpose, so that a name that leaks for "
         "one photo names the person's others: the release is pseudonymous within a scope. A method without a secret "
         "shows the same pictures to both attackers, and has the first figure only; where the generator that painted "
-        "the release is not here, nobody could run the method, and there is the leaked figure only.",
+        "the release is not here, nobody could run the method, and there is the leaked figure only. In a sequence he "
+        "knows the frames beside those he is asked about, so that the gates that ship leave the figure free.",
         "share of released faces named correctly",
         "An attacker trained on anonymized pictures names {value} of the faces by {model}; allowed is {bound}",
     ),
@@ -146,8 +148,9 @@ ATTACKS = (
         ("body_",),
         "The attacker cuts out each released body and asks a network for the nearest original, by clothes and build: "
         "among the person's other pictures, with the very picture among them, and within the release.",
-        "Low is private, but for links within a scope, which are wanted. Where only a few people are in the source, "
-        "chance is high, and what is seen around a silhouette tells one place from another.",
+        "Low is private, but for links within a scope, which are wanted. Among fewer than about six people a guess is "
+        "right so often that by other pictures nobody can be told from it: a figure without a bound is not measured, "
+        "which is no pass. What is seen around a silhouette tells one place from another.",
         "share of released bodies named correctly",
         "The network {model} still names {value} of the released bodies ({name}); allowed is {bound}",
     ),
@@ -174,7 +177,9 @@ ATTACKS = (
         "detection",
         "Use: are the faces still found?",
         ("detection_rate", "face_seen_rate"),
-        "No attack: a detector looks for every face that it found in the original, at the same place.",
+        "No attack: a detector looks for every face that it found in the original, at the same place: of those that "
+        "the method treated (detection_rate), of those that it could only cover (…_covered), and of both (…_all). "
+        "Without the private map no original is known, and face_seen_rate is of all released faces.",
         "High is useful: the release can still train and test detectors. A face that is lost is no success of privacy.",
         "share of the original's faces found again",
         "The detector {model} finds only {value} of the faces again; expected is at least {bound}",
@@ -188,7 +193,8 @@ ATTACKS = (
         "Two halves of the originals say how far apart real photos are among themselves. Only figures of the original "
         "Inception network are called FID and can be compared with the paper's. The generator trained against a "
         "discriminator on MobileNetV2's very features (guided training), which flatters it in these figures; "
-        "fd_dlib_resnet is the distance by a network that took no part.",
+        "fd_dlib_resnet is the distance by a network that took no part. Each interval is that over ten ways to halve "
+        "these people, not over other people: it is narrower than what another sample would show.",
         "distance, or share",
         share=False,
     ),
@@ -200,7 +206,7 @@ ATTACKS = (
         "precision by COCO's evaluation, HOTA, MOTA and IDF1 by TrackEval's, the people found again, and how exact "
         "the background is (share of its pixels, PSNR in dB). A small detector is trained on the release and on each "
         "control, and tested on originals of other people; its ratio is the share of what it reaches after training on "
-        "originals.",
+        "originals; there is none where these teach it next to nothing (AP below 0.2).",
         "Near the original is useful. One simple detector and tracker stand behind these figures: low ones of the "
         "original say that they are weak, and only the difference counts.",
         "score",
@@ -210,7 +216,8 @@ ATTACKS = (
         "video",
         "Use: steadiness over time",
         ("temporal",),
-        "No attack: how much a painted face flickers and jumps from frame to frame, against the original's.",
+        "No attack: how much a painted face flickers and jumps from frame to frame, against the original's. Faces that "
+        "were covered, or are smaller than 32 pixels, are not looked at.",
         "Near the original is good.",
         "score",
         share=False,
@@ -251,11 +258,17 @@ def chapter_of_figure(figure: str) -> Attack:
 
 
 def shown(value: float | None, share: bool) -> str:
-    """A value as a reader wants it: per cent for shares, three figures for the rest, a dash for none."""
+    """A value as a reader wants it: per cent for shares, three figures for the rest, a dash for none.
+
+    One in 2,700 is not 0.0 %, nor are all but one 100.0 %.
+    """
     if value is None:
         return "–"
     if share:
-        return f"{100 * value:.1f} %"
+        text = f"{100 * value:.1f} %"
+        if 0 < value < 1:
+            text = {"0.0 %": "under 0.1 %", "100.0 %": "over 99.9 %"}.get(text, text)
+        return text
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.3g}"
 
 
@@ -271,6 +284,6 @@ def sentence(figure: Measurement) -> str:
 
 
 def absent(figures: Iterable[Measurement]) -> list[Attack]:
-    """Attacks that nothing was measured for."""
-    there = {chapter_of(figure.name).key for figure in figures}
+    """Attacks of which the release has no figure; of originals and controls there may be some."""
+    there = {chapter_of(figure.name).key for figure in figures if figure.control.partition(",")[0] == "release"}
     return [attack for attack in (*ATTACKS, LEAKS) if attack.key not in there]

@@ -76,7 +76,13 @@ def draw(figures: Sequence[Measurement], curves: Mapping[str, Sequence[Curve]], 
     folder = release / "audit" / "figures"
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return Drawn(tuple(_chapters(figures, curves, folder)), tuple(_trade_offs(figures, folder)))
+    drawn = Drawn(tuple(_chapters(figures, curves, folder)), tuple(_trade_offs(figures, folder)))
+    now = {picture.png for c in drawn.chapters for picture in c.pictures} | {p.png for p in drawn.trade_offs}
+    with explained(folder):
+        for old in folder.glob("*.png"):
+            if old.name not in now:  # of an earlier audit, which measured what this one did not
+                old.unlink()
+    return drawn
 
 
 def write_report(
@@ -134,7 +140,7 @@ def _page(
         files=files,
         chapters=[chapter for chapter in drawn.chapters if chapter.attack is not LEAKS],
         leaks=next((chapter for chapter in drawn.chapters if chapter.attack is LEAKS), None),
-        absent=[attack for attack in absent(files.measurements) if attack not in [c.attack for c in drawn.chapters]],
+        absent=absent(files.measurements),
         trade_offs=drawn.trade_offs,
         regions=regions,
         with_source=with_source,

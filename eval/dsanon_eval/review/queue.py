@@ -5,6 +5,7 @@ It tells where the anonymization is weakest, so it is nothing to publish.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ REVIEW = pa.schema(
     metadata={"dsanon.schema": "1"},
 )
 FILE = "review.parquet"
+_ABOUT = b"dsanon.manifest"  # metadata: of what release
 
 _COVERED, _FALLBACK, _ONE_DETECTOR, _UNTREATED = 0.2, 0.4, 0.3, 0.6  # covered: a fallback to flat grey
 _FAR = 0.001  # the false accept rate at which a recogniser's threshold is taken
@@ -135,7 +137,9 @@ def build(
             | {"similarity": likeness.similarity if likeness else None, "margin": likeness.margin if likeness else None}
         )
     rows.sort(key=lambda row: (-row["risk"], row["file"], row["sample"], row["region"]))
-    return pa.Table.from_pylist(rows, schema=REVIEW)
+    return pa.Table.from_pylist(
+        rows, schema=REVIEW.with_metadata({**(REVIEW.metadata or {}), _ABOUT: _digest(manifest)})
+    )
 
 
 def _parts(row: Mapping[str, Any], likeness: Likeness | None, detectors: list[str], ran: int) -> dict[str, float]:
@@ -172,13 +176,18 @@ def write_queue(private: Path, queue: pa.Table) -> Path:
 def current_queue(private: Path, manifest: pa.Table) -> pa.Table:
     """The queue that the audit left; if it left none, or the release has changed since, one of the manifest alone."""
     queue = read_queue(private)
-    fresh = build(manifest)
-    return queue if queue is not None and _places(queue) == _places(fresh) else fresh
+    if queue is not None and (queue.schema.metadata or {}).get(_ABOUT) == _digest(manifest):
+        return queue
+    return build(manifest)
 
 
-def _places(queue: pa.Table) -> set[tuple[Any, ...]]:
-    rows = queue.select(["sample", "region", "status"]).to_pylist()
-    return {(row["sample"], row["region"], row["status"]) for row in rows}
+def _digest(manifest: pa.Table) -> bytes:
+    """Of every row of a manifest, the released files' hashes among them: a release made anew is another one."""
+    found = hashlib.sha256()
+    for batch in manifest.to_batches():
+        for row in batch.to_pylist():
+            found.update(repr(row).encode("utf-8", "surrogateescape") + b"\n")
+    return found.hexdigest().encode()
 
 
 def read_queue(private: Path) -> pa.Table | None:
@@ -193,4 +202,4 @@ def read_queue(private: Path) -> pa.Table | None:
         raise ReleaseError(f"{path} cannot be read as a review queue ({error}): audit the release again") from error
     if not table.schema.equals(REVIEW) or (table.schema.metadata or {}).get(b"dsanon.schema") != b"1":
         raise ReleaseError(f"{path} is no review queue of schema 1: audit the release again")
-    return table.cast(REVIEW)
+    return table.cast(REVIEW.with_metadata(table.schema.metadata))  # Parquet renames the items of lists

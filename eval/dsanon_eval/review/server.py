@@ -68,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         if place is None:
             return
         if self.headers.get("Origin", self.server.origin) != self.server.origin:
+            self.close_connection = True  # the body was not read
             self._text(HTTPStatus.FORBIDDEN, "this page answers itself only")
             return
         length = _number(self.headers.get("Content-Length", ""), _MAX_BODY + 1)

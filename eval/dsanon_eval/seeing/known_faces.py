@@ -9,8 +9,10 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
+from dsanon.detectors import DEFAULT_DETECTORS, open_detectors, parse_detectors
 from dsanon.errors import SourceError
 from dsanon.images import read_photo
+from dsanon.landmarks import Landmarker
 from dsanon.models import store
 from dsanon.regions import NOBODY, RegionFinder
 from dsanon.sample import Photo, Pixels, Region, Sample
@@ -51,8 +53,9 @@ def find(
     """
     named = [(sample, label) for sample in samples if sample.people and (label := sample.people[0].subject)]
     hashes = [_read(root, sample).sha256 for sample, _ in named]
+    how = _how()
     tasks = [
-        (f"person {digest(*FINDING)} {dataset} {sha256} {sample.people!r}", sample.file, (root, sample, label))
+        (f"person {how} {dataset} {sha256} {sample.people!r}", sample.file, (root, sample, label))
         for (sample, label), sha256 in zip(named, hashes, strict=True)
     ]
     regions = remembered(f"find {dataset}", tasks, _find, crew or Crew(), cache)
@@ -98,18 +101,21 @@ def _find(task: tuple[Path, Sample, str]) -> bytes:
     """The region of the sample's person: aligned if any of theirs is, else where they must be."""
     root, sample, label = task
     pixels = _read(root, sample).pixels
-    found = [region for region in _finder(digest(*FINDING))(sample, pixels) if region.label == label]
+    found = [region for region in _finder(_how())(sample, pixels) if region.label == label]
     height, width = pixels.shape[:2]
     nobody = Region("face", (0.0, 0.0, float(width), float(height)), label, reason=NOBODY)
     best = next((region for region in found if region.landmarks), found[0] if found else nobody)
     return json.dumps({name: getattr(best, name) for name in _KEPT}).encode()
 
 
+def _how() -> str:
+    """By which code and weights: a user may register files of their own."""
+    names = [name for name, _ in parse_detectors(DEFAULT_DETECTORS) if name != "hog"]
+    return " ".join([digest(*FINDING), *(store.sha256(store.path(name)) for name in (*names, "landmarks68"))])
+
+
 @once
 def _finder(_: str) -> RegionFinder:
-    from dsanon.detectors import open_detectors
-    from dsanon.landmarks import Landmarker
-
     return RegionFinder(open_detectors(), Landmarker(store.path("landmarks68")), "face")
 
 

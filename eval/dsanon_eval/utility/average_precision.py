@@ -21,7 +21,7 @@ _FIGURES = {"person_ap": slice(None), "person_ap50": slice(0, 1)}  # IoU from 0.
 def measure(shots: Sequence[Shot]) -> list[Measurement]:
     """AP of release and original; none without annotation.
 
-    n: annotated people · intervals: bootstrap over blocks of pictures
+    n: annotated people · intervals: bootstrap over blocks of pictures, None where each draw says the same: of one block
     """
     count = sum(not (person.many or person.aside) for shot in shots for person in shot.annotated)
     if not count:
@@ -32,8 +32,8 @@ def measure(shots: Sequence[Shot]) -> list[Measurement]:
         precisions = _precisions([(shot.annotated, shot.found(control)) for shot in shots], blocks)
         for name, rows in _FIGURES.items():
             value, *drawn = (float(np.mean(p[rows])) for p in precisions)
-            low, high = np.quantile(drawn, (0.025, 0.975))
-            out.append(Measurement(name, NAME, control, value, (float(low), float(high)), count))
+            low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
+            out.append(Measurement(name, NAME, control, value, (low, high) if low < high else None, count))
     return out
 
 

@@ -87,14 +87,16 @@ def annotated_boxes(people: Sequence[Person]) -> Boxes:
 def recall(shots: Sequence[Shot]) -> list[Measurement]:
     """Share of the annotated people whom the detector finds in the original and finds again in the release.
 
-    Only people: what it mistakes for one stands in the background, where nothing changed. n: people found before
+    Only people: what it mistakes for one stands in the background, where nothing changed. One box of the release is
+    one person: two who stand together are not both found by what lies between them. n: people found before
     """
     hits, who = [], []
     for shot in shots:
         people = [person for person in shot.annotated if not person.many]
-        for before, person in pairs(shot.original.boxes, annotated_boxes(people)):
-            hits.append(bool(pairs([shot.original.boxes[before]], shot.release.boxes)))
-            who.append(people[person].subject or shot.block)
+        found = pairs(shot.original.boxes, annotated_boxes(people))
+        again = {i for i, _ in pairs(shot.original.boxes[[before for before, _ in found]], shot.release.boxes)}
+        hits += [i in again for i in range(len(found))]
+        who += [people[person].subject or shot.block for _, person in found]
     if not hits:
         return []
     return [

@@ -23,6 +23,7 @@ from dsanon_eval.utility.frames import BLOCK, Face, Frame, Pair, face_pairs
 
 Floats = npt.NDArray[np.float64]
 
+FRAMES = 300  # of a sequence that are watched
 JITTER = 1.1  # the release's landmark jitter is at most so many times the source's
 _DRAWS = 1000
 _FLOW_SIDE = 480  # pixels of the longer side at which motion is measured
@@ -124,7 +125,7 @@ class Blocks:
             yield Measurement(f"{name}_ratio", model, "release", ratio, _ci95(ratios, len(table)), n, gate=gate)
 
 
-def measure(release: Path, source: Path, private: Path, frames: int = 300) -> list[Measurement]:
+def measure(release: Path, source: Path, private: Path, frames: int = FRAMES) -> list[Measurement]:
     """All temporal measurements of a release of sequences, none of one of stills. frames: looked at in a sequence.
 
     Raises KeyFileError and ReleaseError where the private map cannot be read.

@@ -34,6 +34,7 @@ from dsanon_eval.seeing.pictures import Means, Studio
 NAME, RATIO = "utility_detector_ap50", "utility_detector_ratio"
 MODEL = "small_detector"  # trained here, from nothing
 LEAST = 50  # faces to learn from, and to be tested on
+LEARNT = 0.2  # AP after training on originals, below which it learnt next to nothing: of that there is no share
 _EACH = 4  # windows of a sample
 _ROUNDS = 200
 _TRIES = 20
@@ -121,6 +122,7 @@ def figures(
     """AP by kind, and its share of the originals' AP: means over seeds; the interval draws seeds and people.
 
     found: kind → of each seed → of each window · faces: how many are in each window · n of a figure: all of them
+    No share where the originals teach less than ``LEARNT``, and no interval of a single person.
     """
     random = np.random.default_rng(0)
     count = np.array(faces)
@@ -140,11 +142,11 @@ def figures(
             turns[kind].append(ap(by_seed[turn], some))
     out = []
     for kind in found:
-        out.append(Measurement(NAME, MODEL, kind, value[kind], _between(turns[kind]), int(count.sum())))
-        if kind != "original" and value["original"] > 0:  # of a detector that learnt nothing there is no share
-            shares = np.array(turns[kind]) / np.maximum(turns["original"], 1e-6)
-            share = value[kind] / max(value["original"], 1e-6)
-            out.append(Measurement(RATIO, MODEL, kind, share, _between(shares), int(count.sum())))
+        interval = _between(turns[kind]) if len(rows) > 1 else None
+        out.append(Measurement(NAME, MODEL, kind, value[kind], interval, int(count.sum())))
+        if kind != "original" and value["original"] >= LEARNT:
+            interval = _between(np.array(turns[kind]) / np.maximum(turns["original"], 1e-6)) if interval else None
+            out.append(Measurement(RATIO, MODEL, kind, value[kind] / value["original"], interval, int(count.sum())))
     return out
 
 
