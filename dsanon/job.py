@@ -97,10 +97,11 @@ def anonymize(
             f"--review works on a release in a folder, not on {paths.bucket}: review it before it goes there"
         )
     source = open_source(config.dataset, config.source)
-    config = config.completed(source.regions, source.scope, source.bodies)
+    config = config.completed(source.regions, source.scope)
     parse_detectors(config.detectors)
     generators = generators_of(config)
     samples = source.samples()[: config.limit]
+    config.refuse_unknown_bodies(samples)
     everything = make_shards(samples)
     weights = _weights(config, generators)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
