@@ -111,6 +111,7 @@ def anonymize(
     decisions = decided(paths, review) if review else ()
     if decisions:
         inputs["review"] = as_entries(decisions)
+    unreviewed = () if review else _unreviewed(paths)
     seconds = {"scan": time.perf_counter() - began}
 
     with (
@@ -168,7 +169,17 @@ def anonymize(
                 partial(_copy, executor, quiet),
             )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
-    return Outcome(counts, paths, seconds, tuple(notes), lacking(config, generators))
+    return Outcome(counts, paths, seconds, tuple(notes), (*lacking(config, generators), *unreviewed))
+
+
+def _unreviewed(paths: ReleasePaths) -> tuple[str, ...]:
+    """What the user must know where a release is made afresh that a reviewer had changed."""
+    if not paths.applied.exists():
+        return ()
+    return (
+        "the release that this one replaces had regions masked or samples dropped by a reviewer: no decision of theirs "
+        "holds for this one, review it anew before you publish it",
+    )
 
 
 def _staged(paths: ReleasePaths) -> set[str]:
