@@ -221,5 +221,6 @@ def _of_detections(number: int) -> Iterator[str]:
     if number:
         yield (
             f"{number} people are known from det.txt alone, its public detections (every box, whatever its confidence,"
-            f" of which less than {_SAME:.0%} lies in that of somebody in gt.txt): whom these missed too is not known."
+            f" of which less than {_SAME:.0%} lies in that of somebody in gt.txt). Where there is no gt.txt, the"
+            " body of whoever was missed by that detector is in the pictures as it was."
         )
