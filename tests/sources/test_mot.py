@@ -111,11 +111,19 @@ def test_who_is_there_without_gt_are_the_public_detections_whatever_their_confid
     assert "3 people are known from det.txt alone" in " ".join(source.publish(tmp_path / "out", samples, NAMES))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_detection_beyond_floating_point_is_somebody(tmp_path: Path) -> None:
+    root = sequence(tmp_path, det="1,-1,0,0,1e308,1e308,1\n")
+    (root / "train/MOT17-02-FRCNN/seqinfo.ini").unlink()
+    assert len(MotSource(root).samples()[0].people) == 2
+
+
 def test_a_detection_that_lies_in_nobody_annotated_is_somebody_too(tmp_path: Path) -> None:
-    det = "1,-1,12,12,16,24,1\n1,-1,26,10,20,30,0.3\n2,-1,10,10,20,30,1\n"
+    det = "1,-1,12,12,16,24,1\n1,-1,14,26,8,12,1\n1,-1,26,10,20,30,0.3\n2,-1,10,10,20,30,1\n"
     found = people(tmp_path, "1,4,10,10,20,30,1,1,1\n", det)
     assert [(person.subject, person.body) for person in found] == [
         ("MOT17-02-FRCNN/4", (9, 9, 29, 39)),
+        (None, (13, 25, 21, 37)),  # a child before them
         (None, (25, 9, 45, 39)),
         (None, (9, 9, 29, 39)),  # a frame of which gt.txt says nothing
     ]
