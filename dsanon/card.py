@@ -92,10 +92,11 @@ def _summary(configuration: Mapping[str, Any], counts: Counts) -> str:
 
 def _done(configuration: Mapping[str, Any], models: Set[str]) -> str:
     method, scope, on_miss = configuration["method"], configuration["scope"], configuration["on_miss"]
+    told = "the source annotates" + (" or its public detections tell of" if configuration["dataset"] == "mot" else "")
     regions = {
         "face": "faces",
-        "body": "whole bodies of everybody whom the source annotates, and the faces of everybody else",
-        "both": "faces, and whole bodies of everybody whom the source annotates",
+        "body": f"whole bodies of everybody whom {told}, and the faces of everybody else",
+        "both": f"faces, and whole bodies of everybody whom {told}",
     }[configuration["regions"]]
     detectors = ", ".join(configuration["detectors"])
     return (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dsanon.errors import UsageError
 from dsanon.plan import SCOPES
+from dsanon.sample import Sample
 from dsanon.storage import Bucket
 
 METHODS = {
@@ -48,11 +50,8 @@ class JobConfig:
     cameras: tuple[tuple[str, str], ...] = ()
     kept: frozenset[str] = frozenset()
 
-    def completed(self, regions: str, scope: str, bodies: bool = True) -> JobConfig:
-        """With the source's defaults filled in, and checked. Raises UsageError for an impossible value.
-
-        bodies: whether the source's annotations tell where people are, which no detector here does.
-        """
+    def completed(self, regions: str, scope: str) -> JobConfig:
+        """With the source's defaults filled in, and checked. Raises UsageError for an impossible value."""
         config = replace(self, regions=self.regions or regions, scope=self.scope or scope)
         for option, value, known in (
             ("--method", config.method, tuple(METHODS)),
@@ -67,11 +66,6 @@ class JobConfig:
                 f"--method {config.method} paints faces, not --regions {config.regions}: "
                 "add --regions face, or choose --method ciagan, mask, blur or pixelate for bodies"
             )
-        if not bodies and config.regions != "face":
-            raise UsageError(
-                f"--regions {config.regions}: --dataset {config.dataset} has no annotations of bodies, and no detector "
-                "finds them, so they would stay as they are: choose --regions face, or annotate people (--dataset coco)"
-            )
         if config.kernel < 3 or config.kernel % 2 == 0:
             raise UsageError(f"--kernel {config.kernel}: expected an odd number of pixels from 3 on")
         for option, number, least in (("--block", config.block, 2), ("--batch", config.batch, 1)):
@@ -82,6 +76,16 @@ class JobConfig:
         if config.device not in ("auto", "cpu") and not config.device.startswith("cuda"):
             raise UsageError(f"--device {config.device!r} is unknown: choose auto, cpu, cuda or cuda:N")
         return config
+
+    def refuse_unknown_bodies(self, samples: Sequence[Sample]) -> None:
+        """Raises UsageError where bodies are to be hidden of which the source does not tell in every sample."""
+        mute = [sample.id for sample in samples if not sample.bodies] if self.regions != "face" else []
+        if mute:
+            raise UsageError(
+                f"--regions {self.regions}: {len(mute)} of {len(samples)} samples of --dataset {self.dataset} (the"
+                f" first one {mute[0]!r}) have no annotations of bodies, and no detector finds them, so they would stay"
+                " as they are: choose --regions face, leave these samples out, or annotate people (--dataset coco)"
+            )
 
     def entries(self) -> dict[str, Any]:
         """All of it that the output depends on, as JSON values (the source's place is not part of it)."""

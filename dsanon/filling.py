@@ -52,7 +52,17 @@ def whole(view: View, seen: Mapping[int, Region], known: Collection[int] = ()) -
     for run in runs(view, sorted(i for i in seen if seen[i].landmarks)):
         curve = smooth(view.times[run], [(_points(seen[i]), seen[i].box) for i in run])
         out |= _painted(view, run, curve, seen)
-    out |= _between(view, out)
+    return lasting(view, out, seen, known)
+
+
+def lasting(
+    view: View, there: Mapping[int, Region], seen: Mapping[int, Region], known: Collection[int] = ()
+) -> dict[int, Region]:
+    """A track's regions, by frame, from those that are ``there``: with those between them and beyond the ends.
+
+    seen: those that were seen, by which it is sure or not · known: as in :func:`whole`
+    """
+    out = {**there, **_between(view, there)}
     for run in runs(view, sorted(out)):
         sure = _is_sure([seen[i] for i in run if i in seen])
         for last in (False, True):

@@ -97,10 +97,11 @@ def anonymize(
             f"--review works on a release in a folder, not on {paths.bucket}: review it before it goes there"
         )
     source = open_source(config.dataset, config.source)
-    config = config.completed(source.regions, source.scope, source.bodies)
+    config = config.completed(source.regions, source.scope)
     parse_detectors(config.detectors)
     generators = generators_of(config)
     samples = source.samples()[: config.limit]
+    config.refuse_unknown_bodies(samples)
     everything = make_shards(samples)
     weights = _weights(config, generators)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
@@ -110,6 +111,7 @@ def anonymize(
     decisions = decided(paths, review) if review else ()
     if decisions:
         inputs["review"] = as_entries(decisions)
+    unreviewed = () if review else _unreviewed(paths)
     seconds = {"scan": time.perf_counter() - began}
 
     with (
@@ -167,7 +169,17 @@ def anonymize(
                 partial(_copy, executor, quiet),
             )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
-    return Outcome(counts, paths, seconds, tuple(notes), lacking(config, generators))
+    return Outcome(counts, paths, seconds, tuple(notes), (*lacking(config, generators), *unreviewed))
+
+
+def _unreviewed(paths: ReleasePaths) -> tuple[str, ...]:
+    """What the user must know where a release is made afresh that a reviewer had changed."""
+    if not paths.applied.exists():
+        return ()
+    return (
+        "the release that this one replaces had regions masked or samples dropped by a reviewer: no decision of theirs "
+        "holds for this one, review it anew before you publish it",
+    )
 
 
 def _staged(paths: ReleasePaths) -> set[str]:

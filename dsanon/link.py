@@ -17,7 +17,7 @@ import numpy as np
 from dsanon import boxes
 from dsanon.body_tracks import steadied
 from dsanon.errors import DsanonError
-from dsanon.filling import SURE, View, whole
+from dsanon.filling import SURE, View, lasting, whole
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
 from dsanon.missed import anywhere, covers
@@ -33,7 +33,10 @@ _SEEN = 0.8  # share of a guess that lies in what was seen: it adds nothing
 
 @dataclass(slots=True)
 class _Frame:
-    """A frame on its way through the windows. regions: those of no track · own: by track, as they were found."""
+    """A frame on its way through the windows.
+
+    regions: those of no track · own, bodies: faces, and bodies of unlabelled people, by track, as they were found
+    """
 
     sample: Sample
     found: Found
@@ -41,17 +44,21 @@ class _Frame:
     scene: int
     regions: list[Region] = field(default_factory=list)
     own: dict[int, Region] = field(default_factory=dict)
+    bodies: dict[int, Region] = field(default_factory=dict)
 
 
 def link(samples: Sequence[Sample], paths: Sequence[Path], wanted: str, kept: Set[str]) -> Iterator[Found]:
-    """The rows of the second pass, from those of the first at ``paths``, which are read twice.
+    """The rows of the second pass, from those of the first at ``paths``, which are read two or three times.
 
     wanted: ``face``, ``body`` or ``both`` · kept: labels of people who are left as they are.
     """
     times = _times(samples)
     scene = scenes(read_thumbnails(*paths))
     tracks = associate(read_found(*paths), times, scene, kept)
-    frames = _frames(samples, read_found(*paths), times, scene, tracks)
+    strangers = Tracks([[NONE] * len(numbers) for numbers in tracks.numbers])
+    if wanted != "face":
+        strangers = associate(read_found(*paths), times, scene, kept, _is_stranger)
+    frames = _frames(samples, read_found(*paths), times, scene, tracks, strangers)
     margin = _margin(times)
     window = deque(islice(frames, WINDOW + margin))
     decided = 0  # of the window's frames, the first ones
@@ -81,11 +88,21 @@ def _margin(times: Sequence[float]) -> int:
 
 
 def _frames(
-    samples: Iterable[Sample], rows: Iterable[Found], times: Iterable[float], scene: Iterable[int], tracks: Tracks
+    samples: Iterable[Sample],
+    rows: Iterable[Found],
+    times: Iterable[float],
+    scene: Iterable[int],
+    tracks: Tracks,
+    strangers: Tracks,
 ) -> Iterator[_Frame]:
-    for sample, found, time, now, numbers in zip(samples, rows, times, scene, tracks.numbers, strict=True):
+    for sample, found, time, now, numbers, others in zip(
+        samples, rows, times, scene, tracks.numbers, strangers.numbers, strict=True
+    ):
         frame = _Frame(sample, found, time, now)
-        for number, region in zip(numbers, found.regions, strict=True):
+        for number, other, region in zip(numbers, others, found.regions, strict=True):
+            if other != NONE:
+                frame.bodies[other] = replace(region, track=strangers.names[other])
+                continue
             if number == NONE:
                 frame.regions.append(region)
                 continue
@@ -108,7 +125,7 @@ def _decided(
     rest = [list(frame.regions) for frame in frames]
     tracked: list[dict[int, Region]] = [{} for _ in frames]
     heads, bodies = _heads(view, frames, rest)
-    for number, seen in _sightings(frames).items():
+    for number, seen in _by_track(frame.own for frame in frames).items():
         label = tracks.labels[number] or ""
         missed = heads.get(label, {})
         faces = whole(view, seen, set(missed))
@@ -125,6 +142,7 @@ def _decided(
                 better = tracked[i].pop(number)  # in the head's stead, whatever else is there
             rest[i] = [other for other in rest[i] if other is not head] + [better]
     _steady_bodies(view, rest)
+    _keep_strangers(view, frames, rest)
     for i in range(start, stop):
         hiding = [r for r in rest[i] if r.kind == "body" and r.label not in kept] if wanted == "body" else []
         yield _row(frames[i].found, rest[i], tracked[i], hiding)
@@ -142,11 +160,26 @@ def _steady_bodies(view: View, rest: Sequence[list[Region]]) -> None:
             rest[i][:] = [body if region is person[i] else region for region in rest[i]]
 
 
-def _sightings(frames: Sequence[_Frame]) -> dict[int, dict[int, Region]]:
-    """Of each track: the regions in which detectors saw it, by frame."""
+def _is_stranger(region: Region) -> bool:
+    """Whether it is the box of a body, of somebody whom the source has no label for."""
+    return region.kind == "body" and region.label is None and region.silhouette is None
+
+
+def _keep_strangers(view: View, frames: Sequence[_Frame], rest: Sequence[list[Region]]) -> None:
+    """Add the bodies of unlabelled people to ``rest``, those as well that were missed between others and about them."""
+    for i, frame in enumerate(frames):
+        rest[i] += frame.bodies.values()
+    for seen in _by_track(frame.bodies for frame in frames).values():
+        for i in (there := lasting(view, seen, seen)).keys() - seen.keys():
+            if not _shares(there[i].box, [body.box for body in frames[i].bodies.values()]):
+                rest[i].append(there[i])
+
+
+def _by_track(frames: Iterable[Mapping[int, Region]]) -> dict[int, dict[int, Region]]:
+    """Of each track: the regions in which it was seen, by frame."""
     seen: dict[int, dict[int, Region]] = {}
     for i, frame in enumerate(frames):
-        for number, region in frame.own.items():
+        for number, region in frame.items():
             seen.setdefault(number, {})[i] = region
     return seen
 

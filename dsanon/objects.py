@@ -56,12 +56,13 @@ def take(paths: ReleasePaths, resumed: bool, overwrite: bool) -> None:
         raise ReleaseError(f"{partial} cannot be resumed, for {found}: start afresh with --overwrite")
     if resumed:
         return
-    if not overwrite and not mine and (left := partial.listed()):
+    left = partial.listed()
+    if not overwrite and not mine and left:
         whose = f"a run on {holder['host']} since {holder['started']}" if holder else few(set(left))
         raise ReleaseError(
             f"{partial} holds {whose}: go on with that run's --private and --resume, or start afresh with --overwrite"
         )
-    partial.delete(partial.listed())
+    partial.delete(left)  # and not what another run has put there since
     run = {"run": secrets.token_hex(8), "host": socket.gethostname()}
     run["started"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(_place(paths), {**run, "publishing": note.get("publishing", False)}, PRIVATE)
@@ -83,6 +84,7 @@ def publish(paths: ReleasePaths, expected: Collection[str], whole: Collection[st
     small = {path.relative_to(paths.partial).as_posix(): path for path in paths.partial.rglob("*") if path.is_file()}
     refuse_difference("the release", {path.name for path in paths.partial.iterdir()}, set(whole))
     partial = _partial(paths)
+    _refuse_lost(paths)
     for name in sorted(small):
         partial.upload(small[name], name)
     found = set(partial.listed()) - {OWNER, *(name for name in whole if name != "data")}
@@ -96,6 +98,7 @@ def exchange(paths: ReleasePaths, copy: Copy = Bucket.copy) -> None:
     """
     bucket, partial = _bucket(paths), _partial(paths)
     note = _note(paths)
+    _refuse_lost(paths)
     write_json(_place(paths), {**note, "publishing": True}, PRIVATE)
     old = bucket.listed()
     if MARKER in old:
@@ -114,6 +117,15 @@ def exchange(paths: ReleasePaths, copy: Copy = Bucket.copy) -> None:
     bucket.write({MARKER: (json.dumps(marker, indent=2) + "\n").encode()})
     partial.delete([*sorted(new), OWNER])
     write_json(_place(paths), {**note, "publishing": False}, PRIVATE)
+
+
+def _refuse_lost(paths: ReleasePaths) -> None:
+    """Raises ReleaseError where another run has taken RELEASE.partial/ since: what is in it may be that one's."""
+    (content,) = _partial(paths).read([OWNER])
+    holder: dict[str, Any] = json.loads(content) if content else {}
+    if not holder or holder.get("run") != _note(paths).get("run"):
+        whose = f"a run on {holder['host']} since {holder['started']}" if holder else "nobody any more"
+        raise ReleaseError(f"{_partial(paths)} is of {whose}, no longer of this run: nothing is released from it")
 
 
 def fetch(bucket: Bucket, folder: Path) -> None:

@@ -11,7 +11,7 @@ import binascii
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,7 +205,7 @@ def forget(release: Path | Bucket, private: Path | None = None, key: Path | None
     That is the staging of an unfinished run, what an audit remembers of the originals' faces, pictures of source and
     release side by side, and the list of withheld samples: a frame in it names the source of its video. The encrypted
     map stays. A key outside the private side may serve other releases: it must be named.
-    Raises KeyFileError, ReleaseError (a run is going on).
+    Raises KeyFileError (not the release's among others), ReleaseError (a run is going on).
     """
     paths = ReleasePaths.of(None, release, private, key)
     if not paths.private.is_dir():
@@ -216,13 +216,25 @@ def forget(release: Path | Bucket, private: Path | None = None, key: Path | None
             f"the key of {paths.name} is {path}, which may serve other releases: name it with --key {path}"
         )
     with owned(paths.private):
-        destroy_key(path)
+        _refuse_another_key(paths, load_key(path))
         with explained(paths.private):
             paths.quarantine.unlink(missing_ok=True)
             for folder in (paths.staging, paths.audit, paths.compare):
                 if folder.exists():
                     shutil.rmtree(folder)
+        destroy_key(path)  # last: cut off before, `dsanon forget` does it again
     return path
+
+
+def _refuse_another_key(paths: ReleasePaths, key: bytes) -> None:
+    """Raises KeyFileError for a key that is not the release's: that would go, and the map could still be read."""
+    if paths.map.exists():
+        with suppress(ReleaseError):  # damaged: that does not keep a key from being destroyed
+            next(_row_groups(paths.map, IDENTITY_MAP, _decryption(key)), None)
+    elif (job := read_object(paths.job, entries=dict)) and job["entries"].get("key") != key_check(key):
+        raise KeyFileError(
+            f"the key does not fit the unfinished run in {paths.staging}: name the one it was begun with"
+        )
 
 
 def _key_path(paths: ReleasePaths, given: Path | None) -> Path:

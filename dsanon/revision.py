@@ -27,7 +27,7 @@ from dsanon.release import Opened, fingerprint_of
 from dsanon.review import VERDICTS, Decision, Review, manifest_digest, read_review, write_review
 from dsanon.rows import released_as
 from dsanon.sample import Kind, Sample
-from dsanon.seals import digest, seal
+from dsanon.seals import is_still, seal
 from dsanon.shards import Shard
 from dsanon.sources import Source
 
@@ -66,7 +66,7 @@ def take_over(
     decisions: Sequence[Decision],
     opened: Opened,
 ) -> tuple[list[Shard], dict[tuple[Kind, str], Control]]:
-    """Stage every shard without a new decision as done; returns the others, and whom their people became.
+    """Stage the shards without a new decision as done; returns the others, and whom their people became.
 
     entries: the job's, without decisions: the release must have been made of the same.
     Raises DsanonError, ReleaseError.
@@ -79,10 +79,9 @@ def take_over(
     others = []
     for shard in shards:
         released = {released_as(source, names, sample)[1]: sample for sample in shard.samples}
-        if touched & released.keys():
+        done = shard.done(paths.staging).exists()
+        if touched & released.keys() or not (done or _take_over(paths, shard, released, old)):
             others.append(shard)
-        elif not shard.done(paths.staging).exists():
-            _take_over(paths, shard, released, old)
     return others, old.controls()
 
 
@@ -112,7 +111,11 @@ class _Old:
         }
 
 
-def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample], old: _Old) -> None:
+def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample], old: _Old) -> bool:
+    """Stage a shard as done; False where a file stands for withheld samples alone, for which no hash vouches.
+
+    Raises ReleaseError where another one is not what the manifest says of it.
+    """
     wanted = pa.array(sorted(released), pa.string())
     manifest = old.manifest.filter(pc.is_in(old.manifest["sample"], value_set=wanted))
     rows = manifest.select(["sample", "file", "status", "output_sha256"]).to_pylist()
@@ -120,8 +123,15 @@ def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample]
         raise DsanonError(f"{paths.release} lacks samples of the source: make it anew with --overwrite")
     withheld = {row["sample"] for row in rows if row["status"] == "quarantined"}
     hashes = {row["file"]: row["output_sha256"] for row in sorted(rows, key=lambda row: str(row["output_sha256"]))}
-    files = sorted(file for file in hashes if (old.data / file).is_file())
-    for file in files:
+    if any(os.path.lexists(old.data / file) for file, sha256 in hashes.items() if not sha256):
+        return False
+    files = {file: sha256 for file, sha256 in sorted(hashes.items()) if sha256}
+    for file, sha256 in files.items():
+        if not is_still(old.data / file, sha256):
+            raise ReleaseError(
+                f"{old.data / file} is lost or was altered since the release was made: restore it, or make the release"
+                " anew with --overwrite and without --review"
+            )
         (paths.data / file).parent.mkdir(parents=True, exist_ok=True)
         _link(old.data / file, paths.data / file)
     mapped = old.map.filter(pc.is_in(old.map["sample"], value_set=wanted))
@@ -129,7 +139,7 @@ def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample]
     write_map_rows(shard.map(paths.staging), mapped)
     done: dict[str, Any] = {
         "counts": {"samples": len(released), "faces": mapped.num_rows, "quarantined": len(withheld)},
-        "files": {file: hashes[file] or digest(old.data / file) for file in files},
+        "files": files,
         "released": sorted(sample.id for name, sample in released.items() if name not in withheld),
         "quarantined": [
             [row["sample"], row["source_file"], row["reason"], row["source_sha256"]]
@@ -139,6 +149,7 @@ def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample]
     }
     write_json(shard.done(paths.staging), done, PRIVATE)
     seal(shard.manifest(paths.staging), shard.map(paths.staging), shard.done(paths.staging))
+    return True
 
 
 def _link(old: Path, new: Path) -> None:

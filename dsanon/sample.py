@@ -65,6 +65,8 @@ class Sample:
     someone: the source promises at least one person (LFW, CelebA): never released as ``empty``
     problem: why it can be quarantined unread (a symbolic link, a missing file)
     time: seconds since its sequence began, where the source tells (None: its frames are taken to be evenly spaced)
+    bodies: the source tells where people are, head to foot, as no detector here does: who is not in ``people`` is taken
+    not to be there
     """
 
     id: str
@@ -76,6 +78,7 @@ class Sample:
     someone: bool = False
     problem: str | None = None
     time: float | None = None
+    bodies: bool = False
 
     @property
     def located(self) -> bool:

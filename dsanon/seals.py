@@ -59,8 +59,13 @@ def _rendered(shard: Shard, staging: Path, data: Path | Bucket) -> bool:
     if isinstance(data, Bucket):
         contents = zip(data.read(list(files)), files.values(), strict=True)
         return all(content is not None and hashlib.sha256(content).hexdigest() == sha for content, sha in contents)
+    return all(is_still(data / file, sha256) for file, sha256 in files.items())
+
+
+def is_still(path: Path, sha256: str) -> bool:
+    """Whether a file, and no link, is there and has these bytes."""
     try:
-        return all(not (data / file).is_symlink() and digest(data / file) == sha256 for file, sha256 in files.items())
+        return not path.is_symlink() and digest(path) == sha256
     except OSError:
         return False
 

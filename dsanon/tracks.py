@@ -1,4 +1,4 @@
-"""Association: the faces that detectors saw in one sequence become tracks, a person each.
+"""Association: the faces that detectors saw in one sequence become tracks, a person each; unlabelled bodies likewise.
 
 An annotated person's label is their track. Everybody else is followed from frame to frame: each face goes to the track
 whose predicted place, size and appearance it fits, the best total fit (Hungarian matching). Frames are taken in order
@@ -7,7 +7,7 @@ and only open tracks are held, so that memory does not grow with the sequence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,9 +71,16 @@ def scenes(thumbnails: Iterable[bytes]) -> list[int]:
 
 
 def associate(
-    rows: Iterable[Found], times: Iterable[float], scene: Iterable[int], kept: Set[str] = frozenset()
+    rows: Iterable[Found],
+    times: Iterable[float],
+    scene: Iterable[int],
+    kept: Set[str] = frozenset(),
+    which: Callable[[Region], bool] = is_seen,
 ) -> Tracks:
-    """Tracks of a sequence's faces. kept: labels of people who are left as they are, who have no part in any."""
+    """Tracks of a sequence's faces, or of the regions that ``which`` is true of.
+
+    kept: labels of people who are left as they are, who have no part in any
+    """
     tracks = Tracks()
     opened: list[_Open] = []
     owned: dict[str, int] = {}
@@ -81,7 +88,7 @@ def associate(
     for found, time, now in zip(rows, times, scene, strict=True):
         opened = [track for track in opened if time - track.time <= GAP and now == last]
         last = now
-        faces = [i for i, r in enumerate(found.regions) if is_seen(r) and (r.label is None or r.label not in kept)]
+        faces = [i for i, r in enumerate(found.regions) if which(r) and (r.label is None or r.label not in kept)]
         here = {region.label for region in found.regions if region.label is not None}
         pairs = _match([found.regions[i] for i in faces], opened, owned, here, time)
         numbers = [NONE] * len(found.regions)

@@ -145,7 +145,7 @@ def test_forget_makes_the_map_unreadable(inline: Path, tmp_path: Path) -> None:
         (["--dataset", "nothing"], "choose one of"),
         (["--dataset", "folder", "--method", "swirl"], "--method"),
         (["--dataset", "folder", "--method", "pix2pix", "--regions", "body"], "pix2pix paints faces"),
-        (["--dataset", "folder", "--regions", "both"], "has no annotations of bodies"),
+        (["--dataset", "folder", "--regions", "both"], "have no annotations of bodies"),
         (["--dataset", "folder", "--detectors", "eyes"], "eyes"),
         (["--dataset", "folder", "--kernel", "8"], "odd"),
         (["--dataset", "folder", "--on-miss", "ignore"], "--on-miss"),

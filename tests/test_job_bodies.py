@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,47 @@ def test_detectors_that_miss_every_third_frame_uncover_neither_bodies_nor_faces(
         assert len(faces) == frames
         assert len({row["subject"] for row in faces}) == 1
         assert sum("filled" in row["reason"] or "extended" in row["reason"] for row in faces) == 3
+
+
+def test_bodies_of_which_nothing_tells_are_refused(tmp_path: Path) -> None:
+    """A sequence of a test set lies beside those that are annotated, or a json has captions alone."""
+    source = mots(tmp_path / "mots")
+    shutil.copytree(source / "train/images/0001", source / "train/images/0002")
+    captions = coco(tmp_path / "coco", np.zeros((H, W, 3), np.uint8))
+    (file,) = (captions / "annotations").iterdir()
+    told = json.loads(file.read_text())
+    said = [{"image_id": picture["id"], "id": 1, "caption": "somebody"} for picture in told["images"]]
+    file.write_text(json.dumps({"images": told["images"], "annotations": said}))
+    for dataset, folder, first in (("mots", source, "train/images/0002/000001.png"), ("coco", captions, "")):
+        done = dsanon(
+            "anonymize", "--dataset", dataset, folder, tmp_path / "out", "--regions", "both", "--method", "mask",
+            "--detectors", "hog", "--workers", 0,
+        )  # fmt: skip
+        assert done.code == 2
+        assert f"(the first one '{first}" in done.error
+        assert "have no annotations of bodies" in done.error
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_sequence_of_public_detections_alone_is_hidden_by_them(tmp_path: Path) -> None:
+    """The detector misses the middle frame; its confidence is as low as any."""
+    folder = tmp_path / "mot" / "S"
+    (folder / "img1").mkdir(parents=True)
+    (folder / "det").mkdir()
+    picture = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)
+    for number in (1, 2, 3):
+        Image.fromarray(picture).save(folder / "img1" / f"{number:06d}.png")
+    (folder / "det" / "det.txt").write_text("1,-1,41,21,30,80,-3\n3,-1,41,21,30,80,-3\n")
+    done = dsanon(
+        "anonymize", "--dataset", "mot", folder.parent, tmp_path / "out", "--regions", "body", "--method", "mask",
+        "--detectors", "hog", "--workers", 0,
+    )  # fmt: skip
+    assert done.code == 0, done.error
+    for number in (1, 2, 3):
+        with Image.open(tmp_path / "out/data/S/img1" / f"{number:06d}.png") as image:
+            assert np.asarray(image)[20:100, 40:70].std() == 0
+    bodies = [row for row in rows(tmp_path / "out") if row["kind"] == "body"]
+    assert (len(bodies), len({row["subject"] for row in bodies})) == (3, 1)
+    card = (tmp_path / "out" / "CARD.md").read_text()
+    assert "or its public detections tell of" in card
+    assert "2 people are known from det.txt alone" in card

@@ -163,3 +163,26 @@ def test_a_guess_that_another_sighting_or_a_treated_body_covers_adds_nothing(tmp
     assert [len(row.regions) for row in run(tmp_path, frames, wanted="both")] == [1] * 5 + [2] * 5
     consented = run(tmp_path, frames, wanted="body", kept=frozenset({"9"}))  # a body that stays hides nobody
     assert [len(row.regions) for row in consented] == [1] * 5 + [2] * 5
+
+
+def detected(x: float, height: float = 120) -> Region:
+    return Region("body", (x, 200, x + 40, 200 + height), None, (), (), "annotation", 1.0)
+
+
+def test_bodies_without_labels_are_tracks_and_stay_hidden_where_their_detector_missed_them(tmp_path: Path) -> None:
+    frames = [[detected(100 + 2 * i), detected(400)] if i < 10 and i % 4 != 2 else [] for i in range(40)]
+    rows = run(tmp_path, frames, wanted="body")
+    given = samples([()] * 40)
+    assert [len(row.regions) for row in rows] == [2] * 25 + [0] * 15  # half a second beyond the end
+    assert {(r.kind, r.label, r.reason) for row in rows for r in row.regions} == {("body", None, "")}
+    subjects = {subject_of(s, 0, r) for s, row in zip(given, rows, strict=True) for r in row.regions}
+    assert subjects == {"unlabelled:s/000#0", "unlabelled:s/000#1"}
+    walker = next(r for r in rows[6].regions if r.box[0] < 300)
+    assert (walker.note, walker.box) == (FILLED, (112, 200, 152, 320))
+    assert [r.box for row in rows[:2] for r in row.regions] == [r.box for frame in frames[:2] for r in frame]
+
+
+def test_a_body_that_is_lost_and_found_as_another_is_covered_once(tmp_path: Path) -> None:
+    """The height leaps, so that a new track begins in whose box the old one's guess lies."""
+    rows = run(tmp_path, [[detected(100)]] * 3 + [[detected(100, 279)]] * 3, wanted="both")
+    assert [len(row.regions) for row in rows[3:]] == [1] * 3

@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from dsanon import job, objects
-from dsanon.errors import StorageError, UsageError
+from dsanon.errors import ReleaseError, StorageError, UsageError
+from dsanon.layout import ReleasePaths
 from dsanon.shards import CHUNK, Shard
 from dsanon.storage import Bucket, place
 from dsanon.worker import Worker
@@ -295,6 +296,47 @@ def test_two_runs_do_not_share_a_prefix_and_two_releases_no_private_side(
     assert f"belongs to {memory}/out" in local.error
     (memory / "mine").write({"letter.txt": b"dear"})
     assert "holds other things" in run(memory / "in", memory / "mine", "--private", tmp_path / "four").error
+
+
+def taking(memory: Bucket, tmp_path: Path) -> list[ReleasePaths]:
+    """Two private sides that name the same release."""
+    paths = [ReleasePaths.of(None, memory / "out", tmp_path / name) for name in ("one", "two")]
+    for each in paths:
+        each.partial.mkdir(parents=True)
+    return paths
+
+
+def test_of_two_runs_that_begin_at_once_one_is_refused(
+    memory: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = taking(memory, tmp_path)
+    listed = Bucket.listed
+
+    def late(bucket: Bucket) -> dict[str, str]:
+        found = listed(bucket)
+        monkeypatch.setattr(Bucket, "listed", listed)
+        objects.take(one, False, False)
+        return found
+
+    monkeypatch.setattr(Bucket, "listed", late)
+    with pytest.raises(ReleaseError, match="taken by another run just now"):
+        objects.take(two, False, False)
+    objects.publish(one, (), ())
+
+
+def test_a_run_whose_prefix_was_taken_publishes_nothing(memory: Bucket, tmp_path: Path) -> None:
+    """The names of COCO's images are the same in both: nothing but the owner tells whose they are."""
+    one, two = taking(memory, tmp_path)
+    objects.take(one, False, False)
+    objects.take(two, False, True)
+    (memory / "out.partial").write({"data/1.jpg": b"of whom?"})
+    for step in (lambda: objects.publish(one, {"1.jpg"}, ()), lambda: objects.exchange(one)):
+        with pytest.raises(ReleaseError, match="no longer of this run"):
+            step()
+    assert not (memory / "out").listed()
+    (memory / "out.partial").delete(["owner.json"])
+    with pytest.raises(ReleaseError, match="of nobody any more"):
+        objects.exchange(two)
 
 
 @pytest.mark.parametrize("dataset", ["lfw", "celeba", "coco"])

@@ -10,7 +10,7 @@ import pytest
 from dsanon import private_map
 from dsanon.durable import write_json
 from dsanon.errors import DsanonError, KeyFileError, ReleaseError
-from dsanon.key import create_key, load_key
+from dsanon.key import create_key, key_check, load_key
 from dsanon.lock import owned
 from dsanon.private_map import (
     IDENTITY_MAP,
@@ -217,6 +217,39 @@ def test_a_key_elsewhere_is_found_but_never_destroyed_unnamed(tmp_path: Path, pr
     assert forget(tmp_path / "lfw", key=key) == key
     with pytest.raises(KeyFileError, match="was destroyed"):
         lookup(tmp_path / "lfw")
+
+
+def test_another_key_is_not_destroyed_in_its_stead(tmp_path: Path, private: Path) -> None:
+    other = tmp_path / "keys" / "other"
+    create_key(other)
+    with pytest.raises(KeyFileError, match="does not fit this identity map"):
+        forget(tmp_path / "lfw", key=other)
+    assert load_key(other)
+    assert len(lookup(tmp_path / "lfw")) == 4
+    (private / "identity_map.parquet").unlink()
+    (private / "staging").mkdir()
+    write_json(private / "staging/job.json", {"entries": {"key": key_check(load_key(private / "key"))}}, 0o600)
+    with pytest.raises(KeyFileError, match="does not fit the unfinished run"):
+        forget(tmp_path / "lfw", key=other)
+    assert load_key(other)
+    assert forget(tmp_path / "lfw") == private / "key"
+
+
+def test_a_damaged_map_keeps_no_key_alive(tmp_path: Path, private: Path) -> None:
+    (private / "identity_map.parquet").write_bytes(b"nothing")
+    assert forget(tmp_path / "lfw") == private / "key"
+
+
+def test_forget_that_was_cut_off_is_done_again(tmp_path: Path, private: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In clear lies what an unfinished run staged: it must not outlive the key."""
+    (private / "staging").mkdir()
+    write_map_rows(private / "staging" / "rows.parquet", ROWS)
+    with monkeypatch.context() as broken:
+        broken.setattr(private_map.shutil, "rmtree", lambda folder: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        with pytest.raises(ReleaseError, match="I/O error"):
+            forget(tmp_path / "lfw")
+    assert forget(tmp_path / "lfw") == private / "key"
+    assert {path.name for path in private.iterdir()} == {"identity_map.parquet", "key.destroyed", "made.json"}
 
 
 def test_forget_waits_for_a_running_job(tmp_path: Path, private: Path) -> None:

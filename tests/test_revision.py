@@ -17,7 +17,7 @@ from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.private_map import lookup
 from dsanon.review import Decision, Review, manifest_digest, read_review, write_review
-from runs import Done, anonymize, assert_nothing_of, digest
+from runs import Done, anonymize, assert_nothing_of, digest, run
 
 
 @pytest.fixture
@@ -88,6 +88,33 @@ def test_drop_withholds_the_sample_for_good(paths: ReleasePaths) -> None:
     assert paths.applied.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("how", ["lost", "source", "link"])
+def test_a_file_that_is_not_what_was_released_is_not_taken_over(paths: ReleasePaths, how: str) -> None:
+    first, second = regions(paths)
+    file, source = paths.release / "data" / second["file"], paths.release.parent / "source"
+    shown = source / ("a.jpg" if file.suffix == ".jpg" else "b.png")
+    released = file.read_bytes()
+    file.unlink()
+    if how == "source":
+        file.write_bytes(shown.read_bytes())
+    elif how == "link":
+        (file.parent.parent.parent / "aside").write_bytes(released)
+        file.symlink_to(file.parent.parent.parent / "aside")
+    refused = apply(paths, decide(paths, Decision(first["sample"], 0, "mask")))
+    assert (refused.code, "is lost or was altered since the release was made" in refused.error) == (2, True)
+    assert [row["status"] for row in regions(paths)] == ["anonymized"] * 2
+
+
+def test_a_file_in_the_place_of_a_withheld_sample_is_not_taken_over(paths: ReleasePaths) -> None:
+    first, second = regions(paths)
+    assert apply(paths, decide(paths, Decision(first["sample"], 0, "drop"))).code == 3
+    source = paths.release.parent / "source"
+    file = paths.release / "data" / first["file"]
+    file.write_bytes((source / ("a.jpg" if file.suffix == ".jpg" else "b.png")).read_bytes())
+    assert apply(paths, decide(paths, Decision(second["sample"], 0, "mask"))).code == 3
+    assert not file.exists()
+
+
 def test_other_people_keep_their_fake_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = make_release(tmp_path, "ciagan")  # one shard: the other portrait is painted again
     first, second = regions(paths)
@@ -102,6 +129,17 @@ def test_other_people_keep_their_fake_identities(tmp_path: Path, monkeypatch: py
     rows = read_rows(paths.release / "manifest.parquet").to_pylist()
     reasons = {row["sample"]: row["reason"] for row in rows if row["status"] != "empty"}
     assert reasons == {first["sample"]: "masked by a reviewer", second["sample"]: "dropped by a reviewer"}
+
+
+def test_made_afresh_it_says_that_no_decision_holds(paths: ReleasePaths) -> None:
+    first, _ = regions(paths)
+    assert apply(paths, decide(paths, Decision(first["sample"], 0, "mask"))).code == 0
+    source = paths.release.parent / "source"
+    code, _, error = run("anonymize", "--dataset", "folder", source, paths.release, "--method", "blur",
+                         "--detectors", "hog", "--workers", 0, "--overwrite")  # fmt: skip
+    assert code in (None, 0)
+    assert "no decision of theirs holds for this one" in error
+    assert not paths.applied.exists()
 
 
 def test_cut_off_it_goes_on(paths: ReleasePaths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,14 +36,12 @@ class Source(Protocol):
     dataset: its name in ``SOURCES`` · root: SOURCE, absolute (on object storage: where its annotations are copied to)
     scope: what ``--scope`` is by default
     regions: what ``--regions`` is by default
-    bodies: whether it tells where people are, head to foot
     """
 
     dataset: str
     root: Path
     scope: str
     regions: str
-    bodies: bool
 
     def samples(self) -> list[Sample]:
         """Every sample in source order, sequences whole and their frames in time. Raises SourceError."""

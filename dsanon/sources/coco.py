@@ -51,7 +51,6 @@ class CocoSource(StillSource):
     """Images with COCO annotations. People are not told apart between images: COCO has no identities."""
 
     dataset = "coco"
-    bodies = True
 
     def __init__(self, root: Path | Bucket) -> None:
         super().__init__(root)
@@ -80,6 +79,7 @@ class CocoSource(StillSource):
         sizes: dict[str, tuple[int, int]] = {}
         known = 0
         told: set[str] = set()  # files of which a json says who is in them
+        bodies: set[str] = set()  # and whose bodies, not heads alone
         mute: dict[str, tuple[set[str], list[str]]] = {}  # json without people → the files it annotates, its categories
         for path in self.inputs():
             content = _load(path)
@@ -96,8 +96,10 @@ class CocoSource(StillSource):
             for file, number, person in _people(path, content, listed):
                 merge(people.setdefault(file, []), number, person)
             things = [a["image_id"] for a in content.get("annotations", []) if "category_id" in a]
-            if any(map(whose, content.get("categories", []))):
-                told |= {entry.file for entry in listed.values() if entry.file}
+            if kinds := {kind for kind in map(whose, content.get("categories", [])) if kind}:
+                files = {entry.file for entry in listed.values() if entry.file}
+                told |= files
+                bodies |= files if kinds - {"head"} else set()
             elif things:
                 names = [str(category.get("name")) for category in content["categories"]]
                 files = {file for n in things for file in (listed[n].file, *listed[n].like) if file}
@@ -121,6 +123,7 @@ class CocoSource(StillSource):
                 people=tuple(person for _, person in people.get(file, ())),
                 size=sizes.get(file),
                 problem=self.tree.problem(file),
+                bodies=file in bodies,
             )
             for file in sorted(images, key=printable)
         ]

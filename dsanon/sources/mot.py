@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from dsanon.boxes import clip
+import numpy as np
+
+from dsanon.boxes import area, clip, iou
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
@@ -32,6 +35,11 @@ _GT, _DET = "gt/gt.txt", "det/det.txt"
 # frame id x y w h conf [class [visibility]]; MOT15 has ten: world coordinates behind conf, all are pedestrians
 _FIELDS: dict[str, Container[int]] = {_GT: range(7, 11), _DET: range(6, 11)}
 _MOT15 = 10
+# Intersection over union from which a detection is of an annotated person, as the benchmark matches them. Of 256
+# detections in 12 frames of MOT17 two have less; a child before somebody larger has.
+_SAME = 0.5
+# somebody of whom det.txt alone tells: no label, and nobody whom the benchmark scores
+_DETECTED = Person(aside=True)
 
 
 class _Row(NamedTuple):
@@ -50,7 +58,6 @@ class MotSource(StillSource):
     dataset = "mot"
     scope = "sequence"
     regions = "face"
-    bodies = True
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -66,7 +73,12 @@ class MotSource(StillSource):
         return [path for path in paths if is_annotation(self.root, path)]
 
     def samples(self) -> list[Sample]:
-        """Every frame that is there, with the people that gt.txt tells of. Raises SourceError."""
+        """Every frame that is there, with the people that gt.txt and det.txt tell of. Raises SourceError.
+
+        det.txt has the public detections, all that a sequence without gt.txt tells of people, and who published them
+        has left out what was too unsure: so each is taken for somebody, whatever its confidence, unless it is one of
+        those that gt.txt has (which is complete only for the people that the benchmark considers).
+        """
         sequences = _sequences(walk(self.root)[0])
         if not sequences:
             raise SourceError(f"no frame in {os.fspath(self.root)!r}: expected SEQUENCE/img1/000001.jpg")
@@ -85,7 +97,7 @@ class MotSource(StillSource):
         for folder, frames in _sequences(sample.file for sample in released).items():
             for name in (_GT, _DET):
                 if not is_annotation(self.root, self.root / folder / name):
-                    continue
+                    continue  # else an empty file would be made
                 rows = list(self._rows(folder, name))
                 kept = [row.text for row in rows if row.frame in frames]
                 dropped += len(rows) - len(kept)
@@ -96,7 +108,8 @@ class MotSource(StillSource):
             self.root / file for frames in _sequences(images).values() for file in frames.values()
         }
         left = sum(self.root / file not in used for file in [*images, *others])
-        return list(sentences(dropped, shortened, left))
+        detected = sum(person == replace(_DETECTED, body=person.body) for s in released for person in s.people)
+        return [*sentences(dropped, shortened, left), *_of_detections(detected)]
 
     def _folders(self) -> list[Path]:
         return sorted(folder.parent for pattern in ("*/img1", "*/*/img1") for folder in self.root.glob(pattern))
@@ -104,15 +117,19 @@ class MotSource(StillSource):
     def _scan(self, folder: str, sequence: str, frames: Mapping[int, str]) -> Iterator[Sample]:
         size = stated_size(self.root / folder / "seqinfo.ini")
         people: dict[int, list[Person]] = {}
-        if is_annotation(self.root, self.root / folder / _GT):
-            for row in self._rows(folder, _GT):
-                where = f"{folder}/{_GT} line {row.number}"
-                people.setdefault(row.frame, []).extend(_people(row.values, sequence, size, where))
-            if people and not people.keys() & frames.keys():
-                raise SourceError(f"{folder}/{_GT} has no row of any frame in img1: expected frame 1 for 000001.jpg")
-        if is_annotation(self.root, self.root / folder / _DET):
-            for _ in self._rows(folder, _DET):  # a bad row is told now, not when the release is done
-                pass
+        for row in self._rows(folder, _GT):
+            where = f"{folder}/{_GT} line {row.number}"
+            people.setdefault(row.frame, []).extend(_people(row.values, sequence, size, where))
+        detections: dict[int, list[Box]] = {}
+        for row in self._rows(folder, _DET):
+            detections.setdefault(row.frame, []).append(_box(row.values, size))
+        told = people or detections
+        if told and not told.keys() & frames.keys():
+            raise SourceError(
+                f"{folder}/{_GT if people else _DET} has no row of any frame in img1: expected frame 1 for 000001.jpg"
+            )
+        for frame in detections.keys() & frames.keys():
+            people.setdefault(frame, []).extend(_others(detections[frame], people.get(frame, ())))
         rate = frame_rate(self.root / folder / "seqinfo.ini")
         for frame, file in frames.items():
             yield Sample(
@@ -123,10 +140,13 @@ class MotSource(StillSource):
                 size=size,
                 problem=link_problem(self.root, file),
                 time=frame / rate,
+                bodies=bool(told),
             )
 
     def _rows(self, folder: str, name: str) -> Iterator[_Row]:
-        """The rows of gt.txt or det.txt that are not empty. Raises SourceError with file and line."""
+        """The rows of gt.txt or det.txt that are not empty, if there is any. Raises SourceError with file and line."""
+        if not is_annotation(self.root, self.root / folder / name):
+            return
         try:
             lines = (self.root / folder / name).read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError):
@@ -165,13 +185,10 @@ def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None
         )
     if kind not in PEOPLE:
         return
-    x, y, width, height = values[2:6]
+    width, height = values[4:6]
     if width <= 0 or height <= 0:
         raise SourceError(f"{where}: the box is {width:g} x {height:g} pixels: correct or remove the row")
-    box: Box = (x - 1, y - 1, x - 1 + width, y - 1 + height)  # MOT counts pixels from 1
-    if size:
-        x0, y0, x1, y1 = clip([box], *size)[0].tolist()
-        box = x0, y0, x1, y1
+    box = _box(values, size)
     if box[0] < box[2] and box[1] < box[3]:
         scored = values[6] != 0 if len(values) > 6 else True
         if kind == CROWD:
@@ -179,3 +196,33 @@ def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None
         else:
             subject = f"{sequence}/{int(values[1])}"
             yield Person(subject=subject, body=box, aside=not (scored and kind == PEDESTRIAN))
+
+
+def _box(values: Sequence[float], size: tuple[int, int] | None) -> Box:
+    """The box of a row, within the image where its size is known."""
+    x, y, width, height = values[2:6]
+    box: Box = (x - 1, y - 1, x - 1 + width, y - 1 + height)  # MOT counts pixels from 1
+    if size:
+        x0, y0, x1, y1 = clip([box], *size)[0].tolist()
+        box = x0, y0, x1, y1
+    return box
+
+
+def _others(detections: Sequence[Box], people: Iterable[Person]) -> Iterator[Person]:
+    """Those of the detections in a frame that are none of its annotated people; who is not in the image is nobody."""
+    known = [person.body for person in people if person.body is not None]
+    with np.errstate(all="ignore"):  # of a box beyond floating point nothing is known: it is somebody
+        alike, areas = iou(detections, known).max(axis=1, initial=0), area(detections)
+    for box, visible, best in zip(detections, areas, alike, strict=True):
+        if visible > 0 and not best >= _SAME:
+            yield replace(_DETECTED, body=box)
+
+
+def _of_detections(number: int) -> Iterator[str]:
+    """What CARD.md says of people whom only det.txt tells of."""
+    if number:
+        yield (
+            f"{number} people are known from det.txt alone, its public detections (every box, whatever its confidence,"
+            f" whose intersection over union with those of gt.txt is below {_SAME:g}). Where gt.txt is missing,"
+            " the body of whoever was missed by that detector is in the pictures as it was."
+        )

@@ -67,7 +67,6 @@ class MotsSource(StillSource):
     dataset = "mots"
     scope = "sequence"
     regions = "body"
-    bodies = True
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -159,6 +158,7 @@ class MotsSource(StillSource):
     def _scan(self, sequence: _Sequence) -> Iterator[Sample]:
         people: dict[int, list[Person]] = {}
         sizes: dict[int, tuple[int, int]] = {}
+        rows: list[_Row] = []
         if sequence.rows:
             rows = self._rows(sequence)
             for row in rows:
@@ -185,6 +185,7 @@ class MotsSource(StillSource):
                 size=sizes.get(number),
                 problem=link_problem(self.root, file),
                 time=number / rate,
+                bodies=bool(rows) or (not sequence.rows and number in sequence.masks),
             )
 
     def _rows(self, sequence: _Sequence) -> list[_Row]:

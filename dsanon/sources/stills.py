@@ -137,7 +137,6 @@ class StillSource(ABC):
     dataset = ""
     scope = "dataset"
     regions = "face"
-    bodies = False
 
     def __init__(self, root: Path | Bucket) -> None:
         from dsanon.sources.tree import open_tree

@@ -39,7 +39,6 @@ class VideoSource:
     dataset = "video"
     scope = "sequence"
     regions = "face"
-    bodies = False
 
     def __init__(self, root: Path) -> None:
         expected = f"--dataset video expects a folder or one of {', '.join(sorted(SUFFIXES))}"

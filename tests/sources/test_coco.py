@@ -99,6 +99,7 @@ def test_people_of_several_files_are_one(tmp_path: Path) -> None:
     assert [s.id for s in (first, second, unlisted)] == [f"val2017/{n:012d}.jpg" for n in (1, 2, 9)]
     assert (first.size, unlisted.size) == ((64, 48), None)
     assert unlisted.people == ()
+    assert (first.bodies, second.bodies, unlisted.bodies) == (True, True, False)
     (one,) = first.people
     assert one.body == (10, 10, 30, 40)
     assert one.subject is None
@@ -326,8 +327,13 @@ def test_categories_of_heads(tmp_path: Path, name: str) -> None:
         content["annotations"][0]["id"] = 99
         content["annotations"].append(person(98, 1, bbox=[40, 10, 5, 5]))
 
-    heads = [p for p in CocoSource(dataset(tmp_path, renamed)).samples()[0].people if p.body is None]
+    root = dataset(tmp_path, renamed)
+    samples = CocoSource(root).samples()
+    heads = [p for p in samples[0].people if p.body is None]
     assert [(p.head, p.silhouette) for p in heads] == [((10, 10, 30, 40), None), ((40, 10, 45, 15), None)]
+    assert samples[0].bodies
+    (root / "annotations" / "person_keypoints_val2017.json").unlink()
+    assert not CocoSource(root).samples()[0].bodies  # heads alone
 
 
 def test_heads_of_two_files_are_one_only_in_one_place(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ DET = "1,-1,10.5,10,20,30,0.7\n9,-1,10.5,10,20,30,0.7\n"
 INFO = "[Sequence]\nname={}\nimDir=img1\nframeRate=30\nseqLength=600\nimWidth=64\nimHeight=48\nimExt=.jpg\n\n"
 
 
-def sequence(root: Path, folder: str = "train/MOT17-02-FRCNN", gt: str | None = GT, frames: int = 3) -> Path:
+def sequence(
+    root: Path, folder: str = "train/MOT17-02-FRCNN", gt: str | None = GT, frames: int = 3, det: str = DET
+) -> Path:
     path = root / folder
     for name in ("img1", "gt", "det"):
         (path / name).mkdir(parents=True)
@@ -29,13 +31,13 @@ def sequence(root: Path, folder: str = "train/MOT17-02-FRCNN", gt: str | None = 
         Image.fromarray(pixels).save(path / "img1" / f"{number:06d}.jpg")
     if gt is not None:
         (path / "gt" / "gt.txt").write_text(gt)
-    (path / "det" / "det.txt").write_text(DET)
+    (path / "det" / "det.txt").write_text(det)
     (path / "seqinfo.ini").write_text(INFO.format(path.name))
     return root
 
 
-def people(root: Path, gt: str) -> list[Person]:
-    return [person for sample in MotSource(sequence(root, gt=gt)).samples() for person in sample.people]
+def people(root: Path, gt: str | None, det: str = "") -> list[Person]:
+    return [p for s in MotSource(sequence(root, gt=gt, det=det)).samples() for p in s.people]
 
 
 def test_samples(tmp_path: Path) -> None:
@@ -96,6 +98,42 @@ def test_bad_rows(tmp_path: Path, row: str, message: str) -> None:
         source.samples()
 
 
+def test_who_is_there_without_gt_are_the_public_detections_whatever_their_confidence(tmp_path: Path) -> None:
+    det = "1,-1,10.5,10,20,30,-0.4\n1,-1,60,40,90,90,0.05,-1,-1,-1\n1,-1,66,10,20,20,1\n2,-1,1,1,0,9,1\n3,-1,1,1,5,9\n"
+    assert people(tmp_path, None, det) == [
+        Person(body=(9.5, 9, 29.5, 39), aside=True),
+        Person(body=(59, 39, 64, 48), aside=True),
+        Person(body=(0, 0, 5, 9), aside=True),
+    ]
+    source = MotSource(tmp_path)
+    samples = source.samples()
+    assert all(sample.bodies for sample in samples)
+    assert "3 people are known from det.txt alone" in " ".join(source.publish(tmp_path / "out", samples, NAMES))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_detection_beyond_floating_point_is_somebody(tmp_path: Path) -> None:
+    root = sequence(tmp_path, det="1,-1,0,0,1e308,1e308,1\n")
+    (root / "train/MOT17-02-FRCNN/seqinfo.ini").unlink()
+    assert len(MotSource(root).samples()[0].people) == 2
+
+
+def test_a_detection_that_lies_in_nobody_annotated_is_somebody_too(tmp_path: Path) -> None:
+    det = "1,-1,12,12,16,24,1\n1,-1,14,26,8,12,1\n1,-1,26,10,20,30,0.3\n2,-1,10,10,20,30,1\n"
+    found = people(tmp_path, "1,4,10,10,20,30,1,1,1\n", det)
+    assert [(person.subject, person.body) for person in found] == [
+        ("MOT17-02-FRCNN/4", (9, 9, 29, 39)),
+        (None, (13, 25, 21, 37)),  # a child before them
+        (None, (25, 9, 45, 39)),
+        (None, (9, 9, 29, 39)),  # a frame of which gt.txt says nothing
+    ]
+
+
+@pytest.mark.parametrize("gt", [None, ""])
+def test_without_gt_and_detections_nothing_tells_of_bodies(tmp_path: Path, gt: str | None) -> None:
+    assert not any(sample.bodies for sample in MotSource(sequence(tmp_path, gt=gt, det="")).samples())
+
+
 def test_bad_detections_and_frames(tmp_path: Path) -> None:
     root = sequence(tmp_path)
     (root / "train/MOT17-02-FRCNN/det/det.txt").write_text("Aaron Eckhart\n")
@@ -107,6 +145,10 @@ def test_bad_detections_and_frames(tmp_path: Path) -> None:
     (root / "train/MOT17-02-FRCNN/det/det.txt").unlink()
     (root / "train/MOT17-02-FRCNN/gt/gt.txt").write_text("100,1,10,10,20,30,1,1,1\n")
     with pytest.raises(SourceError, match="no row of any frame"):
+        MotSource(root).samples()
+    (root / "train/MOT17-02-FRCNN/gt/gt.txt").unlink()
+    (root / "train/MOT17-02-FRCNN/det/det.txt").write_text("100,-1,10,10,20,30,1\n")
+    with pytest.raises(SourceError, match=r"det\.txt has no row of any frame"):
         MotSource(root).samples()
 
 
@@ -122,7 +164,7 @@ def test_train_and_test_may_share_names(tmp_path: Path) -> None:
     sequence(sequence(tmp_path, "train/01"), "test/01", gt=None)
     samples = MotSource(tmp_path).samples()
     assert {sample.sequence for sample in samples} == {"train/01", "test/01"}
-    assert {person.subject for sample in samples for person in sample.people} == {"train/01/1"}
+    assert {person.subject for sample in samples for person in sample.people} == {"train/01/1", None}
 
 
 def test_frames_come_by_their_numbers(tmp_path: Path) -> None:

@@ -214,7 +214,14 @@ def test_kittis_testing_has_no_annotations(tmp_path: Path) -> None:
     shutil.copytree(root / "training/image_02/0001", root / "testing/image_02/0001")
     samples = MotsSource(root).samples()
     assert [len(sample.people) for sample in samples] == [0] * 4 + [2] * 4
+    assert [sample.bodies for sample in samples] == [False] * 4 + [True] * 4
     assert {sample.sequence for sample in samples} == {"testing/0001", "training/0001"}
+
+
+def test_of_a_frame_without_its_mask_nothing_is_known(tmp_path: Path) -> None:
+    root = dataset(tmp_path, with_text=False)
+    (root / "train/instances/0001/000002.png").unlink()
+    assert [sample.bodies for sample in MotsSource(root).samples()] == [True, False, True, True]
 
 
 def test_folders_that_are_no_mots(tmp_path: Path) -> None:
