@@ -29,6 +29,7 @@ from PIL import Image
 from stages import spread, stages
 from video import crowds, lengths
 
+PARTS = ("stages", "peers", "growth", "video")
 FEW = 64  # photos of the run that is subtracted: two shards
 MEGAPIXELS = (0.1, 0.5, 2, 8, 24)
 CROWDS = (0, 1, 5, 10, 25, 50)
@@ -252,12 +253,22 @@ def _shown(values: Sequence[float]) -> str:
     return f"{least:.2f} **{median:.2f}** {largest:.2f}"
 
 
+def _stages(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    photos = laid(photos_of(options.data, min(options.photos, 128)), work / "photos")
+    return {method: stages(photos, work, method, options.repeats) for method in ("blur", "ciagan")}
+
+
+def _video(data: Path, work: Path) -> dict[str, Any]:
+    photos = photos_of(data, 50)
+    return {"crowds": crowds(photos, work), "lengths": lengths(photos, work, (200, 800))}
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="holds lfw/")
     parser.add_argument("--out", type=Path, required=True, help="figures as JSON")
-    parser.add_argument("--sections", nargs="+", default=["stages", "peers", "growth", "video"])
+    parser.add_argument("--sections", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--photos", type=int, default=256)
     parser.add_argument("--largest", type=int, default=10_000, help="photos of the largest run of growth")
     parser.add_argument("--repeats", type=int, default=5)
@@ -269,17 +280,16 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        if "stages" in options.sections:
-            photos = laid(photos_of(options.data, min(options.photos, 128)), work / "photos")
-            result["stages"] = {m: stages(photos, work, m, options.repeats) for m in ("blur", "ciagan")}
-        if "peers" in options.sections:
-            result["peers"] = peers(options.data, work, options.photos, options.repeats)
-        if "growth" in options.sections:
-            result["growth"] = growth(options.data, work, options.largest)
-        if "video" in options.sections:
-            photos = photos_of(options.data, 50)
-            result["video"] = {"crowds": crowds(photos, work), "lengths": lengths(photos, work, (200, 800))}
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+        parts: dict[str, Callable[[], Any]] = {
+            "stages": lambda: _stages(options, work),
+            "peers": lambda: peers(options.data, work, options.photos, options.repeats),
+            "growth": lambda: growth(options.data, work, options.largest),
+            "video": lambda: _video(options.data, work),
+        }
+        for name in options.sections:
+            result[name] = parts[name]()
+            options.out.write_text(json.dumps(result, indent=2) + "\n")  # the next part may take an hour
+            print(f"{name}: {options.out}", file=sys.stderr)
     print(tables(result))
 
 
