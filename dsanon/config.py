@@ -25,6 +25,7 @@ GENERATORS = {"ciagan": "ciagan-face", "pix2pix": "pix2pix", "cyclegan": "cycleg
 FACES_ONLY = ("pix2pix", "cyclegan")
 REGIONS = ("face", "body", "both")
 ON_MISS = ("mask", "pixelate", "quarantine")
+UNTOLD = "the annotations have no row and no mask of this frame: nothing tells who is in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,23 @@ class JobConfig:
             raise UsageError(f"--device {config.device!r} is unknown: choose auto, cpu, cuda or cuda:N")
         return config
 
-    def refuse_unknown_bodies(self, samples: Sequence[Sample]) -> None:
-        """Raises UsageError where bodies are to be hidden of which the source does not tell in every sample."""
-        mute = [sample.id for sample in samples if not sample.bodies] if self.regions != "face" else []
+    def with_known_bodies(self, samples: Sequence[Sample]) -> list[Sample]:
+        """``samples``, of which those are withheld where bodies are to be hidden and nothing tells of them.
+
+        These are frames of sequences that are annotated elsewhere. Raises UsageError for stills, and for sequences of
+        which nothing tells at all.
+        """
+        if self.regions == "face":
+            return list(samples)
+        told = {sample.sequence for sample in samples if sample.bodies and sample.sequence is not None}
+        mute = [sample.id for sample in samples if not sample.bodies and sample.sequence not in told]
         if mute:
             raise UsageError(
                 f"--regions {self.regions}: {len(mute)} of {len(samples)} samples of --dataset {self.dataset} (the"
                 f" first one {mute[0]!r}) have no annotations of bodies, and no detector finds them, so they would stay"
                 " as they are: choose --regions face, leave these samples out, or annotate people (--dataset coco)"
             )
+        return [sample if sample.bodies or sample.problem else replace(sample, problem=UNTOLD) for sample in samples]
 
     def entries(self) -> dict[str, Any]:
         """All of it that the output depends on, as JSON values (the source's place is not part of it)."""

@@ -100,8 +100,7 @@ def anonymize(
     config = config.completed(source.regions, source.scope)
     parse_detectors(config.detectors)
     generators = generators_of(config)
-    samples = source.samples()[: config.limit]
-    config.refuse_unknown_bodies(samples)
+    samples = config.with_known_bodies(source.samples()[: config.limit])
     everything = make_shards(samples)
     weights = _weights(config, generators)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}

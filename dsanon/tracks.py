@@ -102,7 +102,8 @@ def associate(
             if region.label is not None and track.label is None:
                 track.label = tracks.labels[track.number] = region.label
                 owned[region.label] = track.number
-            numbers[index] = track.number
+            if track.number not in numbers:  # one label on two faces: the second one is hidden where it was seen
+                numbers[index] = track.number
         tracks.numbers.append(numbers)
     return tracks
 

@@ -261,6 +261,21 @@ def test_bodies_of_which_nothing_tells_are_refused(tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists()
 
 
+def test_a_frame_of_which_nothing_tells_is_withheld(tmp_path: Path) -> None:
+    """A sequence that is annotated in part, by run lengths alone: nobody says whether the rest of it is empty."""
+    source = mots(tmp_path / "mots")
+    shutil.rmtree(source / "train/instances")
+    path = source / "train/instances_txt/0001.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("2 ")))
+    done = run(source, tmp_path / "out", "--method", "mask")
+    assert done.code == 3
+    assert list(images(tmp_path / "out/data")) == ["000001.png", "000003.png"]
+    (row,) = [row for row in rows(tmp_path / "out") if row["status"] == "quarantined"]
+    assert "nothing tells who is in it" in row["reason"]
+    assert run(source, tmp_path / "faces", "--regions", "face", "--method", "mask").code == 0
+
+
 def test_a_sequence_of_public_detections_alone_is_hidden_by_them(tmp_path: Path) -> None:
     """The detector misses the middle frame; its confidence is as low as any."""
     folder = tmp_path / "mot" / "S"

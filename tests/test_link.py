@@ -77,6 +77,12 @@ def test_somebody_unlabelled_is_one_subject_all_through(tmp_path: Path) -> None:
     assert all(region.label is None for row in rows for region in row.regions)
 
 
+def test_of_two_faces_with_one_label_neither_is_lost(tmp_path: Path) -> None:
+    """Annotations that number two people alike: the second one's track has no place in the frame."""
+    rows = run(tmp_path, [[face(100, label="s/1"), face(400, label="s/1")]] * 5)
+    assert [sorted(round(region.box[0], -2) for region in row.regions) for row in rows] == [[100, 400]] * 5
+
+
 def test_windows_leave_no_joint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     frames = [[face(100 + i + rng.normal(0, 0.7), 150 + 30 * np.sin(i / 20))] if i % 4 else [] for i in range(300)]

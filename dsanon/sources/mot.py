@@ -15,7 +15,15 @@ from dsanon.boxes import area, clip, iou
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names, stated_size
+from dsanon.sources.sequences import (
+    frame_rate,
+    frames_of,
+    publish_seqinfo,
+    refuse_twice,
+    sentences,
+    sequence_names,
+    stated_size,
+)
 from dsanon.sources.stills import (
     StillSource,
     check_targets,
@@ -77,7 +85,8 @@ class MotSource(StillSource):
 
         det.txt has the public detections, all that a sequence without gt.txt tells of people, and who published them
         has left out what was too unsure: so each is taken for somebody, whatever its confidence, unless it is one of
-        those that gt.txt has (which is complete only for the people that the benchmark considers).
+        those that gt.txt has (which is complete only for the people that the benchmark considers). Without det.txt,
+        nothing tells of bodies in a frame of which gt.txt has no row: it may be one that nobody annotated.
         """
         sequences = _sequences(walk(self.root)[0])
         if not sequences:
@@ -117,30 +126,37 @@ class MotSource(StillSource):
     def _scan(self, folder: str, sequence: str, frames: Mapping[int, str]) -> Iterator[Sample]:
         size = stated_size(self.root / folder / "seqinfo.ini")
         people: dict[int, list[Person]] = {}
+        seen: set[tuple[int, str]] = set()
+        annotated: set[int] = set()
         for row in self._rows(folder, _GT):
+            annotated.add(row.frame)
             where = f"{folder}/{_GT} line {row.number}"
-            people.setdefault(row.frame, []).extend(_people(row.values, sequence, size, where))
+            for person in _people(row.values, sequence, size, where):
+                people.setdefault(row.frame, []).append(person)
+                refuse_twice(seen, row.frame, person.subject, where)
         detections: dict[int, list[Box]] = {}
         for row in self._rows(folder, _DET):
             detections.setdefault(row.frame, []).append(_box(row.values, size))
-        told = people or detections
-        if told and not told.keys() & frames.keys():
+        told, file = (annotated, _GT) if annotated else (detections.keys(), _DET)
+        if told and not told & frames.keys():
+            raise SourceError(f"{folder}/{file} has no row of any frame in img1: expected frame 1 for 000001.jpg")
+        if 0 in frames and 0 not in told and max(frames) + 1 in told:
             raise SourceError(
-                f"{folder}/{_GT if people else _DET} has no row of any frame in img1: expected frame 1 for 000001.jpg"
+                f"{folder}/{file} counts frames from 1, img1 from 0: expected frame 1 for 000001.jpg; rename the images"
             )
         for frame in detections.keys() & frames.keys():
             people.setdefault(frame, []).extend(_others(detections[frame], people.get(frame, ())))
         rate = frame_rate(self.root / folder / "seqinfo.ini")
-        for frame, file in frames.items():
+        for frame, image in frames.items():
             yield Sample(
-                printable(file),
-                file,
+                printable(image),
+                image,
                 people=tuple(people.get(frame, ())),
                 sequence=sequence,
                 size=size,
-                problem=link_problem(self.root, file),
+                problem=link_problem(self.root, image),
                 time=frame / rate,
-                bodies=bool(told),
+                bodies=bool(detections) or frame in annotated,
             )
 
     def _rows(self, folder: str, name: str) -> Iterator[_Row]:
@@ -194,7 +210,7 @@ def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None
         if kind == CROWD:
             yield Person(body=box, many=True)
         else:
-            subject = f"{sequence}/{int(values[1])}"
+            subject = f"{sequence}/{int(values[1])}" if values[1] >= 0 else None  # -1 is nobody's number
             yield Person(subject=subject, body=box, aside=not (scored and kind == PEDESTRIAN))
 
 

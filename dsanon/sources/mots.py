@@ -22,7 +22,7 @@ from dsanon.errors import SourceError
 from dsanon.images import MAX_PIXELS, read_regular
 from dsanon.naming import Names
 from dsanon.sample import Person, Rle, Sample, Unreadable
-from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, sentences, sequence_names
+from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, refuse_twice, sentences, sequence_names
 from dsanon.sources.silhouettes import box_of, from_counts, from_mask, to_mask
 from dsanon.sources.stills import (
     StillSource,
@@ -34,7 +34,7 @@ from dsanon.sources.stills import (
     write_aside,
 )
 
-PERSON, IGNORE = 2, 10  # classes; 1 are cars
+CAR, PERSON, IGNORE = 1, 2, 10  # classes
 _IMAGES = ("images", "image_02")
 
 
@@ -85,7 +85,10 @@ class MotsSource(StillSource):
         return [self.root / file for file in files]
 
     def samples(self) -> list[Sample]:
-        """Every frame that is there, with the people whose silhouettes are known. Raises SourceError."""
+        """Every frame that is there, with the people whose silhouettes are known. Raises SourceError.
+
+        A frame without a row and without a mask may be one that nobody annotated: nothing tells of bodies in it.
+        """
         samples = [s for sequence in self._sequences(walk(self.root)[0]) for s in self._scan(sequence)]
         if not samples:
             raise SourceError(f"no frame in {os.fspath(self.root)!r}: expected images/SEQUENCE/000001.jpg")
@@ -159,12 +162,15 @@ class MotsSource(StillSource):
         people: dict[int, list[Person]] = {}
         sizes: dict[int, tuple[int, int]] = {}
         rows: list[_Row] = []
+        seen: set[tuple[int, str]] = set()
         if sequence.rows:
             rows = self._rows(sequence)
             for row in rows:
                 if sizes.setdefault(row.frame, row.size) != row.size:
                     raise SourceError(f"{sequence.rows}: frame {row.frame} has masks of two sizes: correct one")
-                people.setdefault(row.frame, []).extend(_people(row.instance, row.kind, row.rle, sequence.name))
+                for person in _people(row.instance, row.kind, row.rle, sequence.name, sequence.rows):
+                    people.setdefault(row.frame, []).append(person)
+                    refuse_twice(seen, row.frame, person.subject, sequence.rows)
             self._compare(sequence, rows)
         else:
             for number in sequence.masks.keys() & sequence.frames.keys():
@@ -172,8 +178,10 @@ class MotsSource(StillSource):
                 sizes[number] = (mask.shape[1], mask.shape[0])
                 people[number] = [
                     person
-                    for instance in np.unique(mask).tolist()
-                    for person in _people(instance, instance // 1000, from_mask(mask == instance), sequence.name)
+                    for instance in np.unique(mask[mask > 0]).tolist()
+                    for person in _people(
+                        instance, instance // 1000, from_mask(mask == instance), sequence.name, sequence.masks[number]
+                    )
                 ]
         rate = frame_rate(self.root / sequence.folder / "seqinfo.ini")
         for number, file in sequence.frames.items():
@@ -185,7 +193,7 @@ class MotsSource(StillSource):
                 size=sizes.get(number),
                 problem=link_problem(self.root, file),
                 time=number / rate,
-                bodies=bool(rows) or (not sequence.rows and number in sequence.masks),
+                bodies=number in sizes or number in sequence.masks,
             )
 
     def _rows(self, sequence: _Sequence) -> list[_Row]:
@@ -278,8 +286,16 @@ def _shift(frames: set[int], files: Iterable[int], file: str) -> int:
     return shift
 
 
-def _people(instance: int, kind: int, rle: Rle | None, sequence: str) -> Iterator[Person]:
-    """The person, or the people of a region to ignore; nobody for cars and for what covers nothing."""
+def _people(instance: int, kind: int, rle: Rle | None, sequence: str, where: str) -> Iterator[Person]:
+    """The person, or the people of a region to ignore; nobody for cars and for what covers nothing.
+
+    Raises SourceError for any other class: it may be of people, too.
+    """
+    if kind not in (CAR, PERSON, IGNORE):
+        raise SourceError(
+            f"{where}: instance {instance} has the class {kind}: expected {CAR} (car), {PERSON} (pedestrian) or"
+            f" {IGNORE} (ignore); correct or remove it"
+        )
     if rle is None:
         return
     if kind == IGNORE or instance == IGNORE * 1000:

@@ -36,6 +36,17 @@ def sequence_names(folders: Iterable[str]) -> dict[str, str]:
     return {folder: printable(name if often.count(name) == 1 else folder) for folder, name in last.items()}
 
 
+def refuse_twice(seen: set[tuple[int, str]], frame: int, subject: str | None, where: str) -> None:
+    """Note that somebody is in a frame. Raises SourceError for a number that is there already, as TrackEval does.
+
+    Two people would be one: of two faces in a frame under one name no track tells which is whose.
+    """
+    if subject is not None and (frame, subject) in seen:
+        raise SourceError(f"{where}: {subject!r} is in frame {frame} twice: give each person a number of their own")
+    if subject is not None:
+        seen.add((frame, subject))
+
+
 def read_seqinfo(path: Path) -> dict[str, str]:
     """The section [Sequence] of seqinfo.ini, {} where there is no such file. Raises SourceError."""
     if not is_annotation(path.parent, path):

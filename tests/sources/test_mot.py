@@ -134,6 +134,34 @@ def test_without_gt_and_detections_nothing_tells_of_bodies(tmp_path: Path, gt: s
     assert not any(sample.bodies for sample in MotSource(sequence(tmp_path, gt=gt, det="")).samples())
 
 
+def test_of_a_frame_without_a_row_nothing_is_known_but_by_detections(tmp_path: Path) -> None:
+    gt = "1,1,10,10,20,30,1,1,1\n3,7,10,10,20,30,1,3,1\n"  # a car in the third
+    root = sequence(tmp_path, gt=gt, det="")
+    assert [sample.bodies for sample in MotSource(root).samples()] == [True, False, True]
+    (root / "train/MOT17-02-FRCNN/det/det.txt").write_text(DET)
+    assert [sample.bodies for sample in MotSource(root).samples()] == [True] * 3
+
+
+def test_a_number_that_is_twice_in_a_frame_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"gt\.txt line 2: 'MOT17-02-FRCNN/4' is in frame 1 twice"):
+        people(tmp_path, "1,4,10,10,20,30,1,1,1\n1,4,40,10,20,30,1,1,1\n")
+
+
+def test_minus_one_is_nobodys_number(tmp_path: Path) -> None:
+    found = people(tmp_path, "1,-1,10,10,20,30,1,1,1\n1,-1,40,10,20,30,1,1,1\n")
+    assert [person.subject for person in found] == [None, None]
+
+
+def test_images_that_are_counted_from_0_are_told(tmp_path: Path) -> None:
+    """Each box would lie where its person is a frame later."""
+    root = sequence(tmp_path, gt="1,4,10,10,20,30,1,1,1\n2,4,10,10,20,30,1,1,1\n3,4,10,10,20,30,1,1,1\n", det="")
+    for number in (1, 2, 3):
+        path = root / "train/MOT17-02-FRCNN/img1"
+        (path / f"{number:06d}.jpg").rename(path / f"{number - 1:06d}.jpg")
+    with pytest.raises(SourceError, match=r"gt\.txt counts frames from 1, img1 from 0"):
+        MotSource(root).samples()
+
+
 def test_bad_detections_and_frames(tmp_path: Path) -> None:
     root = sequence(tmp_path)
     (root / "train/MOT17-02-FRCNN/det/det.txt").write_text("Aaron Eckhart\n")

@@ -224,6 +224,48 @@ def test_of_a_frame_without_its_mask_nothing_is_known(tmp_path: Path) -> None:
     assert [sample.bodies for sample in MotsSource(root).samples()] == [True, False, True, True]
 
 
+def test_of_a_frame_without_row_and_mask_nothing_is_known(tmp_path: Path) -> None:
+    """A row of a car is one; a mask of nobody is a mask."""
+    root = dataset(tmp_path)
+    lines = (root / "train/instances_txt/0001.txt").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if line[0] in "14" or line.startswith("3 1007")]
+    for number in (2, 3):
+        shown = mask(number)
+        shown[shown != (1007 if number == 3 else 0)] = 0
+        Image.fromarray(shown).save(root / f"train/instances/0001/{number:06d}.png")
+    (root / "train/instances_txt/0001.txt").write_text("".join(kept))
+    assert [sample.bodies for sample in MotsSource(root).samples()] == [True] * 4
+    shutil.rmtree(root / "train/instances")
+    assert [sample.bodies for sample in MotsSource(root).samples()] == [True, False, True, True]
+
+
+def test_a_number_that_is_twice_in_a_frame_is_told(tmp_path: Path) -> None:
+    root = dataset(tmp_path)
+    path = root / "train/instances_txt/0001.txt"
+    (row,) = [line for line in path.read_text().splitlines() if line.startswith("2 2003")]
+    path.write_text(path.read_text() + row + "\n")
+    shutil.rmtree(root / "train/instances")
+    with pytest.raises(SourceError, match=r"0001\.txt: '0001/2003' is in frame 2 twice"):
+        MotsSource(root).samples()
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+def test_unknown_classes_are_told(tmp_path: Path, with_text: bool) -> None:
+    """Cyclists, of whom MOTS itself has none, would stay as they are."""
+    root = dataset(tmp_path, with_text=with_text)
+    folder = root / "train/instances/0001"
+    if with_text:
+        path = root / "train/instances_txt/0001.txt"
+        path.write_text(path.read_text().replace(" 2003 2 ", " 3003 3 "))
+        shutil.rmtree(folder)
+    else:
+        shown = mask(2)
+        shown[shown == 2003] = 3003
+        Image.fromarray(shown).save(folder / "000002.png")
+    with pytest.raises(SourceError, match=r"(0001\.txt|000002\.png): instance 3003 has the class 3: expected"):
+        MotsSource(root).samples()
+
+
 def test_folders_that_are_no_mots(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="expects MOTSChallenge"):
         MotsSource(tmp_path)
