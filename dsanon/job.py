@@ -121,7 +121,7 @@ def anonymize(
         names = Names(names_key)
         setup = Setup(
             config,
-            paths.samples,
+            opened.samples,
             paths.staging,
             names_key,
             generators,
@@ -130,7 +130,7 @@ def anonymize(
         )
         shards, known = everything, None
         if opened.resumed:
-            discard_damaged(everything, paths.staging, paths.samples)
+            discard_damaged(everything, paths.staging, opened.samples)
         if review:
             shards, known = take_over(paths, source, names, everything, entries, decisions, opened)
         with ExitStack() as staff:

@@ -85,11 +85,6 @@ class ReleasePaths:
         return str(self.bucket or self.release)
 
     @property
-    def samples(self) -> Path | Bucket:
-        """``data/`` of the unfinished release, as workers write samples to it."""
-        return self.bucket.beside(".partial") / "data" if self.bucket else self.data
-
-    @property
     def partial(self) -> Path:
         """The release while it is unfinished."""
         return self.release.with_name(self.release.name + ".partial")

@@ -1,8 +1,10 @@
 """A release on object storage, where there is no rename: it is one only when its marker is there and fits.
 
-While it is unfinished its objects lie below RELEASE.partial/. Then an old release loses its marker first and its
-objects next, the new ones are copied in the order of their released names (their times must not tell the source's
-order), and COMMITTED.json is written last. It says what each small file must be; the manifest says it of each sample.
+While it is unfinished its objects lie below RELEASE.partial/RUN/, a folder of each run's own: a run that lost the prefix
+to another one writes where nobody looks, and RELEASE.partial/owner.json says whose folder counts. Then an old release
+loses its marker first and its objects next, the new ones are copied in the order of their released names (their times
+must not tell the source's order), and COMMITTED.json is written last. It says what each small file must be; the manifest
+says it of each sample.
 """
 
 from __future__ import annotations
@@ -45,17 +47,18 @@ def refuse_finished(paths: ReleasePaths, overwrite: bool) -> None:
         raise ReleaseError(f"RELEASE {bucket} is finished: replace it with --overwrite or name another prefix")
 
 
-def take(paths: ReleasePaths, resumed: bool, overwrite: bool) -> None:
-    """Make RELEASE.partial/ this private side's, or find that it is. Raises ReleaseError where it is another's."""
-    partial, note = _partial(paths), _note(paths)
-    (content,) = partial.read([OWNER])
-    holder: dict[str, Any] = json.loads(content) if content else {}
+def take(paths: ReleasePaths, resumed: bool, overwrite: bool) -> Bucket:
+    """Make RELEASE.partial/ this private side's, or find that it is; its run's folder in it.
+
+    Raises ReleaseError where it is another's.
+    """
+    partial, note, holder = _partial(paths), _note(paths), _holder(paths)
     mine = bool(holder) and holder.get("run") == note.get("run")
     if resumed and not mine:
         found = f"it is of a run on {holder['host']} since {holder['started']}" if holder else "its objects are gone"
         raise ReleaseError(f"{partial} cannot be resumed, for {found}: start afresh with --overwrite")
     if resumed:
-        return
+        return _mine(paths)
     left = partial.listed()
     if not overwrite and not mine and left:
         whose = f"a run on {holder['host']} since {holder['started']}" if holder else few(set(left))
@@ -68,11 +71,12 @@ def take(paths: ReleasePaths, resumed: bool, overwrite: bool) -> None:
     write_json(_place(paths), {**run, "publishing": note.get("publishing", False)}, PRIVATE)
     if not partial.create(OWNER, json.dumps(run).encode()):
         raise ReleaseError(f"{partial} was taken by another run just now: look what becomes of it")
+    return _mine(paths)
 
 
 def sweep(paths: ReleasePaths, written: Collection[str]) -> None:
     """Delete objects that nobody accounts for: of workers that died, and of samples that are now withheld."""
-    data = _partial(paths) / "data"
+    data = _mine(paths) / "data"
     data.delete(name for name in data.listed() if name not in written)
 
 
@@ -83,20 +87,20 @@ def publish(paths: ReleasePaths, expected: Collection[str], whole: Collection[st
     """
     small = {path.relative_to(paths.partial).as_posix(): path for path in paths.partial.rglob("*") if path.is_file()}
     refuse_difference("the release", {path.name for path in paths.partial.iterdir()}, set(whole))
-    partial = _partial(paths)
     _refuse_lost(paths)
+    mine = _mine(paths)
     for name in sorted(small):
-        partial.upload(small[name], name)
-    found = set(partial.listed()) - {OWNER, *(name for name in whole if name != "data")}
+        mine.upload(small[name], name)
+    found = set(mine.listed()) - {name for name in whole if name != "data"}
     refuse_difference("data/", found, {f"data/{file}" for file in expected})
 
 
 def exchange(paths: ReleasePaths, copy: Copy = Bucket.copy) -> None:
-    """Replace what is at RELEASE by what is in RELEASE.partial/; cut off anywhere, --resume does it again.
+    """Replace what is at RELEASE by what is in this run's folder; cut off anywhere, --resume does it again.
 
     copy: of the samples; it gets their names in the order of the released names
     """
-    bucket, partial = _bucket(paths), _partial(paths)
+    bucket, mine = _bucket(paths), _mine(paths)
     note = _note(paths)
     _refuse_lost(paths)
     write_json(_place(paths), {**note, "publishing": True}, PRIVATE)
@@ -104,26 +108,29 @@ def exchange(paths: ReleasePaths, copy: Copy = Bucket.copy) -> None:
     if MARKER in old:
         bucket.delete([MARKER])
     bucket.delete(name for name in old if name != MARKER)
-    new = {name: version.split(" ", 1)[0] for name, version in partial.listed().items() if name != OWNER}
+    new = {name: version.split(" ", 1)[0] for name, version in mine.listed().items()}
     small = {path.relative_to(paths.partial).as_posix(): path for path in paths.partial.rglob("*") if path.is_file()}
-    copy(partial, sorted(set(new) - set(small)), bucket)
-    partial.copy(sorted(small), bucket)
+    copy(mine, sorted(set(new) - set(small)), bucket)
+    mine.copy(sorted(small), bucket)
     arrived = {name: version.split(" ", 1)[0] for name, version in bucket.listed().items()}
     if arrived != new:
         different = {name for name in {*new, *arrived} if new.get(name) != arrived.get(name)}
         raise DsanonError(f"{bucket} did not take what was copied ({few(different)}): go on with --resume")
     sums = {name: _sha256(path) for name, path in sorted(small.items())}
     marker = {"schema": 1, "objects": len(new), "files": sums}
+    _refuse_lost(paths)
     bucket.write({MARKER: (json.dumps(marker, indent=2) + "\n").encode()})
-    partial.delete([*sorted(new), OWNER])
+    mine.delete(sorted(new))
+    if _holder(paths).get("run") == note["run"]:
+        _partial(paths).delete([OWNER])
     write_json(_place(paths), {**note, "publishing": False}, PRIVATE)
 
 
 def _refuse_lost(paths: ReleasePaths) -> None:
-    """Raises ReleaseError where another run has taken RELEASE.partial/ since: what is in it may be that one's."""
-    (content,) = _partial(paths).read([OWNER])
-    holder: dict[str, Any] = json.loads(content) if content else {}
+    """Raises ReleaseError where another run has taken RELEASE.partial/ since, and clears away what is this one's."""
+    holder, mine = _holder(paths), _mine(paths)
     if not holder or holder.get("run") != _note(paths).get("run"):
+        mine.delete(mine.listed())
         whose = f"a run on {holder['host']} since {holder['started']}" if holder else "nobody any more"
         raise ReleaseError(f"{_partial(paths)} is of {whose}, no longer of this run: nothing is released from it")
 
@@ -222,6 +229,17 @@ def _bucket(paths: ReleasePaths) -> Bucket:
 
 def _partial(paths: ReleasePaths) -> Bucket:
     return _bucket(paths).beside(".partial")
+
+
+def _mine(paths: ReleasePaths) -> Bucket:
+    """The folder of this private side's run."""
+    return _partial(paths) / str(_note(paths)["run"])
+
+
+def _holder(paths: ReleasePaths) -> dict[str, Any]:
+    """Whose RELEASE.partial/ is: run, host, started; {} where it is nobody's."""
+    (content,) = _partial(paths).read([OWNER])
+    return dict(json.loads(content)) if content else {}
 
 
 def _place(paths: ReleasePaths) -> Path:

@@ -14,7 +14,7 @@ import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -71,11 +71,15 @@ PUBLIC = (
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A release that this process may write. resumed: an interrupted run goes on · key: 32 bytes."""
+    """A release that this process may write. resumed: an interrupted run goes on · key: 32 bytes
+
+    samples: ``data/`` of the unfinished release, as workers write samples to it
+    """
 
     resumed: bool
     key: bytes
     fingerprint: str
+    samples: Path | Bucket
 
 
 @contextmanager
@@ -114,7 +118,7 @@ def open_release(
                 opened = _start(paths, entries)
             paths.data.mkdir(exist_ok=True)
             if paths.bucket:
-                objects.take(paths, opened.resumed, overwrite)
+                opened = replace(opened, samples=objects.take(paths, opened.resumed, overwrite) / "data")
         yield opened
 
 
@@ -251,7 +255,7 @@ def _start(paths: ReleasePaths, entries: Mapping[str, Any]) -> Opened:
     paths.staging.mkdir(mode=PRIVATE_FOLDER)
     everything = {**entries, "key": key_check(key)}
     write_json(paths.job, {"schema": 1, "release": paths.name, "entries": everything}, PRIVATE)
-    return Opened(resumed=False, key=key, fingerprint=fingerprint_of(everything))
+    return Opened(resumed=False, key=key, fingerprint=fingerprint_of(everything), samples=paths.data)
 
 
 def _resume(paths: ReleasePaths, entries: Mapping[str, Any]) -> Opened:
@@ -269,7 +273,7 @@ def _resume(paths: ReleasePaths, entries: Mapping[str, Any]) -> Opened:
             f"{paths.partial} cannot be resumed, for these have changed: {', '.join(changes)}; "
             "restore them or start afresh with --overwrite instead of --resume"
         )
-    return Opened(resumed=True, key=key, fingerprint=fingerprint_of(everything))
+    return Opened(resumed=True, key=key, fingerprint=fingerprint_of(everything), samples=paths.data)
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -16,8 +17,10 @@ from loaded import load_once
 from ray_head import ray_head
 
 from dsanon.layout import ReleasePaths
+from dsanon.storage import Bucket
 
 load_once()
+_FRESH = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +45,15 @@ def paths(tmp_path: Path) -> ReleasePaths:
     """A source that is there, and the places of its release, where nothing is yet."""
     (tmp_path / "source").mkdir()
     return ReleasePaths.of(tmp_path / "source", tmp_path / "out")
+
+
+@pytest.fixture
+def memory() -> Iterator[Bucket]:
+    """A prefix of object storage in this process's memory, of this test alone."""
+    import fsspec
+
+    yield Bucket(f"memory://prefix{next(_FRESH)}")
+    fsspec.filesystem("memory").store.clear()
 
 
 @pytest.fixture(scope="session")

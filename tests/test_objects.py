@@ -14,14 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from dsanon import job, objects
-from dsanon.errors import ReleaseError, StorageError, UsageError
-from dsanon.layout import ReleasePaths
+from dsanon.errors import StorageError, UsageError
 from dsanon.shards import CHUNK, Shard
 from dsanon.storage import Bucket, place
 from dsanon.worker import Worker
@@ -29,13 +27,6 @@ from runs import Done, anonymize, assert_nothing_of, digest, dsanon
 
 OPTIONS = ("--detectors", "hog", "--method", "pixelate", "--workers", 0)
 FRESH = itertools.count()
-
-
-@pytest.fixture
-def memory() -> Iterator[Bucket]:
-    """A prefix in this process's memory, of this test alone."""
-    yield Bucket(f"memory://test{next(FRESH)}")
-    fsspec.filesystem("memory").store.clear()
 
 
 @pytest.fixture(scope="module")
@@ -275,68 +266,6 @@ def test_an_altered_release_is_not_believed(memory: Bucket, folder: Path, tmp_pa
         refused(words)
         out.write({name: good}) if good is not None else out.delete([name])
     held(out, tmp_path / "fetched")
-
-
-def test_two_runs_do_not_share_a_prefix_and_two_releases_no_private_side(
-    memory: Bucket, folder: Path, tmp_path: Path
-) -> None:
-    upload(folder, memory / "in")
-    with pytest.MonkeyPatch.context() as patch:
-        crash(patch, "upload", 1)
-        assert run(memory / "in", memory / "out", "--private", tmp_path / "one").code == 2
-    other = run(memory / "in", memory / "out", "--private", tmp_path / "two")
-    assert other.code == 2
-    assert "out.partial holds a run on " in other.error
-    assert run(memory / "in", memory / "out", "--private", tmp_path / "two", "--overwrite").code == 3
-    late = run(memory / "in", memory / "out", "--private", tmp_path / "one", "--resume")
-    assert "is finished" in late.error
-    shared = run(memory / "in", memory / "b" / "out", "--private", tmp_path / "two")
-    assert f"belongs to {memory}/out" in shared.error
-    local = run(folder, tmp_path / "out", "--private", tmp_path / "two")
-    assert f"belongs to {memory}/out" in local.error
-    (memory / "mine").write({"letter.txt": b"dear"})
-    assert "holds other things" in run(memory / "in", memory / "mine", "--private", tmp_path / "four").error
-
-
-def taking(memory: Bucket, tmp_path: Path) -> list[ReleasePaths]:
-    """Two private sides that name the same release."""
-    paths = [ReleasePaths.of(None, memory / "out", tmp_path / name) for name in ("one", "two")]
-    for each in paths:
-        each.partial.mkdir(parents=True)
-    return paths
-
-
-def test_of_two_runs_that_begin_at_once_one_is_refused(
-    memory: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two = taking(memory, tmp_path)
-    listed = Bucket.listed
-
-    def late(bucket: Bucket) -> dict[str, str]:
-        found = listed(bucket)
-        monkeypatch.setattr(Bucket, "listed", listed)
-        objects.take(one, False, False)
-        return found
-
-    monkeypatch.setattr(Bucket, "listed", late)
-    with pytest.raises(ReleaseError, match="taken by another run just now"):
-        objects.take(two, False, False)
-    objects.publish(one, (), ())
-
-
-def test_a_run_whose_prefix_was_taken_publishes_nothing(memory: Bucket, tmp_path: Path) -> None:
-    """The names of COCO's images are the same in both: nothing but the owner tells whose they are."""
-    one, two = taking(memory, tmp_path)
-    objects.take(one, False, False)
-    objects.take(two, False, True)
-    (memory / "out.partial").write({"data/1.jpg": b"of whom?"})
-    for step in (lambda: objects.publish(one, {"1.jpg"}, ()), lambda: objects.exchange(one)):
-        with pytest.raises(ReleaseError, match="no longer of this run"):
-            step()
-    assert not (memory / "out").listed()
-    (memory / "out.partial").delete(["owner.json"])
-    with pytest.raises(ReleaseError, match="of nobody any more"):
-        objects.exchange(two)
 
 
 @pytest.mark.parametrize("dataset", ["lfw", "celeba", "coco"])
