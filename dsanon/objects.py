@@ -1,10 +1,10 @@
 """A release on object storage, where there is no rename: it is one only when its marker is there and fits.
 
-While it is unfinished its objects lie below RELEASE.partial/RUN/, a folder of each run's own: a run that lost the prefix
-to another one writes where nobody looks, and RELEASE.partial/owner.json says whose folder counts. Then an old release
-loses its marker first and its objects next, the new ones are copied in the order of their released names (their times
-must not tell the source's order), and COMMITTED.json is written last. It says what each small file must be; the manifest
-says it of each sample.
+While it is unfinished its objects lie below RELEASE.partial/RUN/, a folder of each run's own: a run that lost the
+prefix to another one writes where nobody looks, and RELEASE.partial/owner.json says whose folder counts. Then an old
+release loses its marker first and its objects next, the new ones are copied in the order of their released names (their
+times must not tell the source's order), and COMMITTED.json is written last. It says what each small file must be; the
+manifest says it of each sample.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dsanon import boxes
 from dsanon.align import face_transform
 from dsanon.detectors import Detection, Detector
 from dsanon.detectors.union import FaceCandidate, landmark_square, unite
+from dsanon.errors import BadImage
 from dsanon.footprint import Footprint, footprint
 from dsanon.heads import certain, extent, head_box, is_oval, match
 from dsanon.sample import Box, Person, Pixels, Region, Sample
@@ -42,8 +43,9 @@ class RegionFinder:
         self.detectors, self.landmarker, self.regions, self.kept = detectors, landmarker, regions, kept
 
     def __call__(self, sample: Sample, pixels: Pixels) -> tuple[Region, ...]:
-        """Every region of ``pixels`` (h, w, 3), in the order of :func:`ordered`."""
+        """Every region of ``pixels`` (h, w, 3), in the order of :func:`ordered`. Raises BadImage."""
         height, width = pixels.shape[:2]
+        refuse_outside(sample, width, height)
         candidates = unite([d for detector in self.detectors for d in detector(pixels)])
         faces = [face for candidate in candidates for face in self._faces(pixels, candidate)]
         regions = assemble(sample, faces, width, height, self.regions, self.kept)
@@ -182,6 +184,22 @@ def _body_region(person: Person, width: int, height: int) -> Region:
         mask = to_mask(rle)
         transform = tuple(body_transform(mask).ravel().tolist()) if mask.any() else ()
     return Region("body", box, person.subject, (), transform, "annotation", 1.0, "", rle)
+
+
+def refuse_outside(sample: Sample, width: int, height: int) -> None:
+    """Raises BadImage for a still of which the source says that somebody is outside of it: they are somewhere in it.
+
+    Of sequences people leave the picture.
+    """
+    people = [_placed(person, width, height) for person in sample.people]
+    if sample.sequence is None and not all(_inside(person, width, height) for person in people):
+        raise BadImage("an annotated person is outside of the picture: are the coordinates those of another size?")
+
+
+def _inside(person: Person, width: int, height: int) -> bool:
+    """Whether anything that is known of the person is in the picture; so is somebody of whom nothing is known."""
+    places = [box for box in (extent(person), person.head) if box is not None]
+    return not places or any(_visible(box, width, height) for box in places)
 
 
 def _visible(box: Box, width: int, height: int) -> bool:

@@ -104,6 +104,8 @@ class Worker:
                 regions, problem = self._finder(sample, photo.pixels), ""
                 if sample.sequence is not None:
                     regions, thumbnail = appearance.described(photo.pixels, regions), appearance.thumbnail(photo.pixels)
+            except BadImage as error:
+                regions, problem = (), str(error)
             except Exception as error:  # one bad sample never ends a run
                 regions, problem = (), f"the detectors failed on it ({type(error).__name__})"
             counts["faces"] += len(regions)

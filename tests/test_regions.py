@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dsanon.align import Floats
 from dsanon.detectors import Detection, open_detectors
 from dsanon.detectors.union import unite
+from dsanon.errors import BadImage
 from dsanon.footprint import footprint
 from dsanon.heads import head_box, match
 from dsanon.landmarks import Landmarker
@@ -314,3 +315,15 @@ def test_a_subject_is_a_label_or_a_track_or_the_region_itself() -> None:
     assert subject_of(sample(), 3, stranger) == "unlabelled:a.jpg#3"
     assert subject_of(sample(), 3, replace(stranger, track="b.jpg#0")) == "unlabelled:b.jpg#0"
     assert subject_of(sample(), 3, replace(stranger, label="Ann", track="b.jpg#0")) == "Ann"
+
+
+def test_somebody_outside_of_a_still_is_somewhere_in_it() -> None:
+    """The coordinates are of another size: where they are nothing tells."""
+    finder = RegionFinder([], lambda pixels, box: np.zeros((68, 2), np.float32), "face")
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    for person in (Person(body=(900, 10, 950, 90)), Person(head=(10, -90, 40, -20)), Person(body=(0, 700, 9, 800))):
+        with pytest.raises(BadImage, match="outside of the picture"):
+            finder(Sample("a", "a.png", (person,)), pixels)
+        assert finder(Sample("a", "a.png", (person,), sequence="s"), pixels) == ()
+    (region,) = finder(Sample("a", "a.png", (Person(body=(630, 10, 950, 90)),)), pixels)
+    assert region.box[2] == 640

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,25 +13,14 @@ from dsanon.errors import SourceError
 from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
-from dsanon.sources.coco_people import merge, person_of, whose
+from dsanon.sources.coco_people import bodies_known, in_shares, merge, person_of, united, whose
+from dsanon.sources.coco_release import public, public_path, sentences
 from dsanon.sources.keypoints import COCO_JOINTS
 from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
 from dsanon.storage import Bucket
 
-CAPTION = "a photo"  # what a release says in place of every caption
-_COCO_NAME = re.compile(r"(COCO_\w+_)?\d{12}\.jpg")
-_COCO_DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
-
-# What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
-_INFO = ("description", "version", "year")
-_LICENCE = ("id", "name", "url")
-_IMAGE = ("id", "width", "height", "file_name", "license")
-_CATEGORY = ("id", "name", "supercategory", "keypoints", "skeleton")
-_ANNOTATION = (
-    *("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "ignore"),
-    *("keypoints", "num_keypoints"),
-)
+_LIKE_ANNOTATIONS = re.compile(r"(coco|annotation|instances|keypoints)[^/]*\.json$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +98,7 @@ class CocoSource(StillSource):
                 f"none of {len(self.inputs())} json files has COCO's 'images' and 'annotations':"
                 " expected instances, person_keypoints or captions"
             )
+        self._refuse_elsewhere()
         for name, (files, categories) in mute.items():
             if not files <= told:
                 raise SourceError(
@@ -116,21 +106,33 @@ class CocoSource(StillSource):
                     " of people 'person' (heads: 'head'); if nobody is annotated, put the images into another folder"
                     " and use --dataset folder"
                 )
+        everybody = {file: united([person for _, person in found]) for file, found in people.items()}
         return [
             Sample(
                 printable(file),
                 file,
-                people=tuple(person for _, person in people.get(file, ())),
+                people=tuple(everybody.get(file, ())),
                 size=sizes.get(file),
                 problem=self.tree.problem(file),
-                bodies=file in bodies,
+                bodies=file in bodies and bodies_known(everybody.get(file, ())),
             )
             for file in sorted(images, key=printable)
         ]
 
+    def _refuse_elsewhere(self) -> None:
+        """Raises SourceError for annotations where nobody looks for them: whom they tell of would be lost."""
+        read = set(self._jsons())
+        for file in self.tree.walk()[1]:
+            if not _LIKE_ANNOTATIONS.search(file) or file in read or not self.tree.has_annotation(file):
+                continue
+            if _kind(_load(self.tree.local(file))) is not None:
+                raise SourceError(
+                    f"{file} has COCO's annotations: move it to annotations/, and let its name end in .json"
+                )
+
     def target(self, sample: Sample, names: Names) -> str:
-        """Its own path: COCO's file names are numbers, not names."""
-        return sample.file
+        """Its own path where that is of numbers and words like ``train2017``, as COCO's; else tokens for the rest."""
+        return public_path(sample.file, names)
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write each json for the released images, with every geometry and nothing that names anybody."""
@@ -149,10 +151,15 @@ class CocoSource(StillSource):
             listed = self._listed(path, content, on_disk)
             unclear += sum(bool(entry.like) for entry in listed.values())
             missing += sum(entry.file is None and not entry.like for entry in listed.values())
-            ids = {number for number, entry in listed.items() if entry.file in kept}
-            text = json.dumps(_public(content, ids), separators=(",", ":"))
-            write_aside(data, path.relative_to(self.root).as_posix(), text.encode())
-        return list(_sentences(captions, missing, unclear, unknown, len(others) - len(paths), kept))
+            files = {
+                number: _named(entry.name, public_path(entry.file, names))
+                for number, entry in listed.items()
+                if entry.file in kept and entry.file
+            }
+            text = json.dumps(public(content, files), separators=(",", ":"))
+            write_aside(data, public_path(path.relative_to(self.root).as_posix(), names), text.encode())
+        renamed = sum(public_path(file, names) != file for file in kept)
+        return list(sentences(captions, missing, unclear, unknown, len(others) - len(paths), renamed))
 
     def _listed(self, path: Path, content: dict[str, Any], on_disk: _Files) -> dict[int, _Listed]:
         """Image id → where it is. Raises SourceError."""
@@ -198,6 +205,12 @@ class _Files:
         """
         same = self._names.get(folded(PurePosixPath(name).name), [])
         return [file for file in same if folded(file).endswith(folded(f"/{name}"))] or same
+
+
+def _named(name: str, target: str) -> str:
+    """What a json calls the file that is released at ``target``, as its name for the source's tells: its last parts."""
+    parts = target.split("/")
+    return "/".join(parts[-(name.count("/") + 1) :])
 
 
 def _folders(path: Path) -> Iterator[str]:
@@ -260,6 +273,12 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
         raise SourceError(f"{path.name}: the category ids are {list(categories)}: expected whole numbers")
     people = {number: kind for number, category in categories.items() if (kind := whose(category))}
     seen: set[int] = set()
+    shares = [found for a in _of(content, people) if (found := in_shares(a)) is not None]
+    if shares and all(shares):
+        raise SourceError(
+            f"{path.name}: no box and polygon of people is beyond 1, as if they were shares of the picture's sides:"
+            " expected pixels"
+        )
     for annotation in content.get("annotations", []):
         number = annotation.get("id")
         where = f"{path.name} annotation {number!r}"
@@ -268,6 +287,8 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
                 f"{where} is of image {annotation.get('image_id')!r}, which 'images' does not list: add or remove it"
             )
         if "category_id" not in annotation:
+            if any(annotation.get(field) for field in ("bbox", "segmentation", "keypoints")):
+                raise SourceError(f"{where} has no category_id, so that it may be of a person: add one")
             continue
         if type(annotation["category_id"]) is not int or annotation["category_id"] not in categories:
             raise SourceError(f"{where} has the unknown category {annotation['category_id']!r}: add it to 'categories'")
@@ -291,58 +312,14 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
             raise SourceError(f"{where}: {error}; correct or remove it") from None
 
 
+def _of(content: dict[str, Any], categories: Container[Any]) -> Iterator[dict[str, Any]]:
+    """The annotations of some categories."""
+    return (a for a in content.get("annotations", []) if _hashable(a.get("category_id")) in categories)
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _hashable(value: Any) -> Any:
     return value if isinstance(value, int) else repr(value)
-
-
-def _public(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
-    """What a release says: the entries of the images ``ids``, their allowed fields, captions replaced."""
-    info = _only(content.get("info"), _INFO)
-    if not _COCO_DESCRIPTION.fullmatch(str(info.get("description"))):
-        info.pop("description", None)
-    public: dict[str, Any] = {"info": info}
-    if _dicts(content.get("licenses")):
-        public["licenses"] = [_only(licence, _LICENCE) for licence in content["licenses"]]
-    public["images"] = [_only(image, _IMAGE) for image in content["images"] if image["id"] in ids]
-    if "annotations" in content:
-        public["annotations"] = [
-            _only(annotation, _ANNOTATION) | ({"caption": CAPTION} if "caption" in annotation else {})
-            for annotation in content["annotations"]
-            if annotation["image_id"] in ids
-        ]
-    if "categories" in content:
-        public["categories"] = [_only(category, _CATEGORY) for category in content["categories"]]
-    return public
-
-
-def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
-    return {field: entry[field] for field in fields if field in entry} if isinstance(entry, dict) else {}
-
-
-def _sentences(captions: bool, missing: int, unclear: int, unknown: int, others: int, kept: set[str]) -> Iterator[str]:
-    yield (
-        "The json files keep the released images, their licence ids and every geometry (boxes, polygons, run lengths,"
-        " keypoints); flickr_url, coco_url, date_captured, every description but COCO's own ('COCO 2017 Dataset') and"
-        " every field that is not COCO's were dropped."
-        " The photographers' attribution went with the URLs: image ids lead back to it."
-    )
-    if captions:
-        yield f"Captions can describe or name people: each was replaced by {CAPTION!r}."
-    if missing:
-        yield f"{missing} entries of images that the source did not have were dropped from the json files."
-    if unclear:
-        yield (
-            f"{unclear} entries without people, each of which may mean several files of the source, were dropped from"
-            " the json files."
-        )
-    if unknown:
-        yield f"{unknown} json files of other kinds than instances, person_keypoints and captions were not released."
-    if others > 0:
-        yield f"{others} other files of the source were not released."
-    named = sum(not _COCO_NAME.fullmatch(PurePosixPath(file).name) for file in kept)
-    if named:
-        yield f"File names were kept; {named} are not COCO's numbers: check that they name nobody."

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from dsanon.boxes import clip
+import numpy as np
+
+from dsanon.boxes import area, clip, hull, intersection, intersection_over_smaller, iou
 from dsanon.sample import Box, Person
 from dsanon.sources.keypoints import head_box
 from dsanon.sources.silhouettes import box_of, from_segmentation
@@ -25,6 +27,11 @@ PEOPLE = SURE | {
     *("driver", "passenger", "player", "worker", "skier", "biker", "bicyclist"),
 }
 HEADS = frozenset({"face", "head", "human face", "human head", "person face", "person head"})
+# Of box and silhouette; in COCO itself the box is the silhouette's
+_AGREED = 0.5
+# A head is of somebody whose box holds so much of it and begins so much of the head's height above it at most; or whose
+# own head, by keypoints, shares so much of the smaller one with it
+_INSIDE, _BELOW, _SHARED = 0.8, 0.3, 0.6
 CROWDS = frozenset({"crowd", "group of people", "people group", "person group"})
 
 
@@ -66,6 +73,8 @@ def _annotated(annotation: dict[str, Any], size: tuple[int, int] | None, joints:
         body: Box | None = _body(annotation["bbox"], size)
     else:
         body = box_of(silhouette) if silhouette else None
+    if silhouette and body and iou([around := box_of(silhouette)], [body])[0, 0] < _AGREED:
+        silhouette, body = None, _hull(around, body)  # one of the two is wrong: all of both is hidden
     head = head_box(_marked(annotation.get("keypoints") or [], joints), body)
     return Person(
         body=body,
@@ -107,6 +116,68 @@ def _marked(values: Any, joints: Sequence[str]) -> dict[str, tuple[float, float]
 
 def _number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def united(people: Sequence[Person]) -> list[Person]:
+    """``people``, of whom nobody is there twice: each head that can be of one body alone, and that of no other head.
+
+    A child's head before an adult whose own is not annotated is the adult's where it lies at the top of their body;
+    elsewhere, and where there is a choice, both stay, and are covered.
+    """
+    bodies = [i for i, person in enumerate(people) if person.body is not None and not person.many]
+    heads = [i for i, person in enumerate(people) if is_head(person)]
+    fits = np.array([[_fits(people[i].head, people[j]) for j in bodies] for i in heads], bool)
+    fits = fits.reshape(len(heads), len(bodies))
+    out = dict(enumerate(people))
+    for row, column in np.argwhere(fits).tolist():
+        if fits[row].sum() == fits[:, column].sum() == 1:
+            i, head = bodies[column], out.pop(heads[row]).head
+            known = out[i].head
+            out[i] = replace(out[i], head=_hull(head, known) if head and known else head)
+    return list(out.values())
+
+
+def is_head(person: Person) -> bool:
+    """Whether nothing but the head of somebody is known."""
+    return person.head is not None and person.body is None and person.silhouette is None and not person.many
+
+
+def bodies_known(people: Sequence[Person]) -> bool:
+    """Whether the body of everybody whose head is known is somebody's here: all of it, or it hides the head."""
+    bodies = [person.body for person in people if person.body is not None]
+    return all(
+        bool((intersection([person.head], bodies)[0] >= _INSIDE * area([person.head])[0]).any())
+        for person in people
+        if person.head is not None and is_head(person)
+    )
+
+
+def _fits(head: Box | None, person: Person) -> bool:
+    assert head is not None
+    body = person.body
+    if body is None or intersection([head], [body])[0, 0] < _INSIDE * max(area([head])[0], 1e-9):
+        return False
+    if person.head is not None:
+        return bool(intersection_over_smaller([head], [person.head])[0, 0] >= _SHARED)
+    return head[1] - body[1] <= _BELOW * (head[3] - head[1])
+
+
+def _hull(one: Box, other: Box) -> Box:
+    x0, y0, x1, y1 = hull([one, other])[0].tolist()
+    return x0, y0, x1, y1
+
+
+def in_shares(annotation: dict[str, Any]) -> bool | None:
+    """Whether a place is given in shares of the picture's sides, as other formats have it; None where none is given."""
+    values = [*_list(annotation.get("bbox"))]
+    for polygon in _list(annotation.get("segmentation")):
+        values += _list(polygon)
+    values = [value for value in values if _number(value)]
+    return max(values) <= 1 if values else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def merge(people: list[tuple[int, Person]], number: int, person: Person) -> None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dsanon.sources.coco import CAPTION
+from dsanon.sources.coco_release import CAPTION
 from dsanon.sources.stills import IMAGE_SUFFIXES
 from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
 from dsanon_eval.leaks.opened import PSEUDONYMOUS, batches

@@ -1,0 +1,115 @@
+"""What a release says of COCO's json files: every geometry, and nothing that names anybody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from dsanon.naming import Names
+from dsanon.sources.coco_people import whose
+
+CAPTION = "a photo"  # what a release says in place of every caption
+_DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
+
+# What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
+_LETTERS = re.compile(r"[^\W\d_]+")
+# Words that a path may have beside numbers and single letters; whatever else is in it may be a name.
+_PLAIN = frozenset({"coco", "train", "training", "val", "valid", "validation", "test", "testing", "dev"}) | {
+    *("unlabeled", "unlabelled", "all", "split", "set", "data", "dataset", "image", "images", "img", "imgs", "im"),
+    *("frame", "frames", "photo", "photos", "pic", "pics", "picture", "pictures", "cam", "camera", "left", "right"),
+    *("color", "rgb", "jpg", "jpeg", "png", "annotations", "annotation", "instances", "keypoints", "captions"),
+    *("person", "people", "pedestrian", "pedestrians", "face", "faces", "head", "heads", "crowd", "labels"),
+}
+_INFO = ("description", "version", "year")
+_LICENCE = ("id", "name", "url")
+_IMAGE = ("id", "width", "height", "file_name", "license")
+_CATEGORY = ("id", "name", "supercategory", "keypoints", "skeleton")
+_ANNOTATION = (
+    *("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "ignore"),
+    *("keypoints", "num_keypoints"),
+)
+
+
+def public_path(file: str, names: Names) -> str:
+    """``file`` with tokens in place of the folders and names that are not of numbers and plain words; suffixes stay."""
+    path = PurePosixPath(file)
+    kept = [_plain(part) for part in (*path.parts[:-1], path.stem)]
+    places = ["/".join(path.parts[: depth + 1]) for depth in range(len(path.parts))]
+    parts = [
+        name if plain else names.token("coco", place)
+        for name, plain, place in zip((*path.parts[:-1], path.stem), kept, places, strict=True)
+    ]
+    return "/".join(parts) + path.suffix
+
+
+def _plain(name: str) -> bool:
+    return all(len(word) == 1 or word.casefold() in _PLAIN for word in _LETTERS.findall(name))
+
+
+def public(content: dict[str, Any], files: Mapping[int, str]) -> dict[str, Any]:
+    """What a release says: the images of which ``files`` tells what they are called now, and what belongs to them."""
+    info = _only(content.get("info"), _INFO)
+    if not _DESCRIPTION.fullmatch(str(info.get("description"))):
+        info.pop("description", None)
+    said: dict[str, Any] = {"info": info}
+    if _dicts(content.get("licenses")):
+        said["licenses"] = [_only(licence, _LICENCE) for licence in content["licenses"]]
+    said["images"] = [
+        _only(image, _IMAGE) | {"file_name": files[image["id"]]} for image in content["images"] if image["id"] in files
+    ]
+    if "annotations" in content:
+        said["annotations"] = [
+            _only(annotation, _ANNOTATION) | ({"caption": CAPTION} if "caption" in annotation else {})
+            for annotation in content["annotations"]
+            if annotation["image_id"] in files
+        ]
+    if "categories" in content:
+        said["categories"] = [_category(category) for category in content["categories"]]
+    return said
+
+
+def _category(category: dict[str, Any]) -> dict[str, Any]:
+    """A category that is of people by what stands above it alone may be named for one of them."""
+    out = _only(category, _CATEGORY)
+    if whose(category) and not whose({"name": category.get("name")}):
+        out["name"] = f"{category['supercategory']} {category['id']}"
+    return out
+
+
+def _dicts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
+    return {field: entry[field] for field in fields if field in entry} if isinstance(entry, dict) else {}
+
+
+def sentences(captions: bool, missing: int, unclear: int, unknown: int, others: int, renamed: int) -> Iterator[str]:
+    """What CARD.md says."""
+    yield (
+        "The json files keep the released images, their licence ids and every geometry (boxes, polygons, run lengths,"
+        " keypoints); flickr_url, coco_url, date_captured, every description but COCO's own ('COCO 2017 Dataset') and"
+        " every field that is not COCO's were dropped."
+        " The photographers' attribution went with the URLs: image ids lead back to it."
+    )
+    if captions:
+        yield f"Captions can describe or name people: each was replaced by {CAPTION!r}."
+    if missing:
+        yield f"{missing} entries of images that the source did not have were dropped from the json files."
+    if unclear:
+        yield (
+            f"{unclear} entries without people, each of which may mean several files of the source, were dropped from"
+            " the json files."
+        )
+    if unknown:
+        yield f"{unknown} json files of other kinds than instances, person_keypoints and captions were not released."
+    if others > 0:
+        yield f"{others} other files of the source were not released."
+    if renamed:
+        yield (
+            f"Tokens replace the names of {renamed} images (or of their folders) that are more than numbers and words"
+            " like 'train2017'; the json files call them by these."
+        )
+    yield "A category that is of people by its supercategory alone is called by that and its id."
