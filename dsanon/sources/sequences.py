@@ -101,9 +101,7 @@ def publish_seqinfo(root: Path, data: Path, folder: str, frames: Mapping[int, st
 
 def sentences(dropped: int, shortened: bool, left: int) -> Iterator[str]:
     """What CARD.md says of a release of sequences."""
-    yield (
-        "Names of sequences, frame numbers and track numbers are the source's: check that no sequence is named for anybody."
-    )
+    yield "Names of sequences, frame and track numbers are the source's: check that no sequence is named for anybody."
     if dropped:
         yield f"{dropped} rows of annotation files were dropped because their frames are not in the release."
     if shortened:
