@@ -22,7 +22,7 @@ from dsanon.card import CardWeights, write_card
 from dsanon.config import GENERATORS, JobConfig
 from dsanon.detectors import parse_detectors
 from dsanon.durable import aside, explained, write_json
-from dsanon.errors import DsanonError, UsageError
+from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.executor import Call, Executor, open_executor
 from dsanon.key import subkey
 from dsanon.manifest import Counts, merge
@@ -104,7 +104,8 @@ def anonymize(
     everything = make_shards(samples)
     weights = _weights(config, generators)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
-    entries["inputs"] = {"samples": len(samples), "listing": _listing(source, samples)}
+    annotations = _annotations(source)
+    entries["inputs"] = {"samples": len(samples), "listing": _listing(source, samples), "annotations": annotations}
     entries["dsanon"] = {"version": dsanon.__version__}
     inputs: dict[str, Any] = dict(entries)
     decisions = decided(paths, review) if review else ()
@@ -160,6 +161,7 @@ def anonymize(
                 paths,
                 source,
                 samples,
+                annotations,
                 everything,
                 names,
                 weights,
@@ -236,7 +238,7 @@ def _weights(config: JobConfig, generators: Generators) -> list[CardWeights]:
 
 
 def _listing(source: Source, samples: Sequence[Sample]) -> str:
-    """A digest of what the input is: every file's name, size and time, and the annotations' bytes."""
+    """A digest of what the samples are: every file's name, size and time."""
     digest = hashlib.sha256()
     last = ""
     for sample in samples:
@@ -244,6 +246,12 @@ def _listing(source: Source, samples: Sequence[Sample]) -> str:
         if sample.file != last:
             last = sample.file
             digest.update(source.version(sample.file).encode())
+    return digest.hexdigest()
+
+
+def _annotations(source: Source) -> str:
+    """A digest of the annotation files' bytes."""
+    digest = hashlib.sha256()
     for path in source.inputs():
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -254,6 +262,7 @@ def _finish(
     paths: ReleasePaths,
     source: Source,
     samples: Sequence[Sample],
+    annotations_before: str,
     shards: Sequence[Shard],
     names: Names,
     weights: Sequence[CardWeights],
@@ -277,6 +286,11 @@ def _finish(
     if paths.bucket:
         sweep(paths, written)
     notes = source.publish(paths.data, released, names)
+    if _annotations(source) != annotations_before:
+        raise ReleaseError(
+            f"the annotations of SOURCE {config.source} changed during the run, and tell of others than it has hidden:"
+            " restore them and go on with --resume, or start afresh with --overwrite"
+        )
     annotations = {p.relative_to(paths.data).as_posix() for p in paths.data.rglob("*") if p.is_file()} - written
     _refuse_unknown(source, annotations)
     withheld = [QuarantineRow(*row) for shard in done for row in shard["quarantined"]]
