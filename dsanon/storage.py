@@ -15,6 +15,7 @@ from typing import Any
 from dsanon.errors import StorageError, UsageError
 
 AT_ONCE = 32  # objects that are read or written together
+_ALIASES = {"s3a": "s3", "gcs": "gs"}  # one store by two names, in which SOURCE and RELEASE must not overlap
 _LISTED = 1000  # objects that are deleted or copied together
 
 
@@ -179,7 +180,7 @@ def place(text: str) -> Path | Bucket:
     rest = rest.strip("/")
     if not rest or (protocol != "memory" and "/" not in rest) or any(p in ("", ".", "..") for p in rest.split("/")):
         raise UsageError(f"{text}: expected {protocol}://bucket/prefix")
-    return Bucket(f"{protocol}://{rest}")
+    return Bucket(f"{_ALIASES.get(protocol, protocol)}://{rest}")
 
 
 def overlap(one: Bucket, other: Bucket) -> bool:

@@ -326,6 +326,7 @@ def test_what_does_not_work_is_refused_in_a_line(memory: Bucket, folder: Path, t
         assert "secret" not in done.error
     assert {name.split("/")[0] for name in memory.listed()} == {"in"}
     assert isinstance(place(f"file://{tmp_path}"), Path)
+    assert place("s3a://bucket/x") == place("s3://bucket/x/")
     with pytest.raises(UsageError):
         place("s3://bucket/../x")
 

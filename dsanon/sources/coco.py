@@ -14,7 +14,7 @@ from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
 from dsanon.sources.coco_people import bodies_known, in_shares, merge, person_of, united, whose
-from dsanon.sources.coco_release import public, public_path, sentences
+from dsanon.sources.coco_release import public, public_name, public_path, sentences
 from dsanon.sources.keypoints import COCO_JOINTS
 from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
@@ -139,6 +139,7 @@ class CocoSource(StillSource):
         images, others = self.tree.walk()
         on_disk, kept = _Files(images), {sample.file for sample in released}
         unknown, missing, unclear = 0, 0, 0
+        unlisted = set(kept)
         captions = False
         paths = self.inputs()
         for path in paths:
@@ -149,17 +150,18 @@ class CocoSource(StillSource):
                 continue
             captions |= kind == "captions"
             listed = self._listed(path, content, on_disk)
+            unlisted -= {entry.file for entry in listed.values()}
             unclear += sum(bool(entry.like) for entry in listed.values())
             missing += sum(entry.file is None and not entry.like for entry in listed.values())
             files = {
-                number: _named(entry.name, public_path(entry.file, names))
+                number: public_name(entry.name, entry.file, names)
                 for number, entry in listed.items()
                 if entry.file in kept and entry.file
             }
             text = json.dumps(public(content, files), separators=(",", ":"))
             write_aside(data, public_path(path.relative_to(self.root).as_posix(), names), text.encode())
         renamed = sum(public_path(file, names) != file for file in kept)
-        return list(sentences(captions, missing, unclear, unknown, len(others) - len(paths), renamed))
+        return list(sentences(captions, missing, unclear, unknown, len(others) - len(paths), renamed, len(unlisted)))
 
     def _listed(self, path: Path, content: dict[str, Any], on_disk: _Files) -> dict[int, _Listed]:
         """Image id → where it is. Raises SourceError."""
@@ -205,12 +207,6 @@ class _Files:
         """
         same = self._names.get(folded(PurePosixPath(name).name), [])
         return [file for file in same if folded(file).endswith(folded(f"/{name}"))] or same
-
-
-def _named(name: str, target: str) -> str:
-    """What a json calls the file that is released at ``target``, as its name for the source's tells: its last parts."""
-    parts = target.split("/")
-    return "/".join(parts[-(name.count("/") + 1) :])
 
 
 def _folders(path: Path) -> Iterator[str]:

@@ -57,11 +57,11 @@ def person_of(
 ) -> Person:
     """Whom an annotation of a category of that ``kind`` tells of. Raises TypeError, ValueError or OverflowError.
 
-    Of a head nothing is known below it; of a crowd of heads all that is.
+    Of a head, or of a crowd of heads, nothing is known below it.
     """
     person = _annotated(annotation, size, joints)
-    if kind == "head" and not person.many:
-        return Person(head=person.body or person.head)
+    if kind == "head":
+        return Person(head=person.body or person.head, many=person.many)
     return replace(person, many=person.many or kind == "crowd")
 
 
@@ -125,7 +125,7 @@ def united(people: Sequence[Person]) -> list[Person]:
     elsewhere, and where there is a choice, both stay, and are covered.
     """
     bodies = [i for i, person in enumerate(people) if person.body is not None and not person.many]
-    heads = [i for i, person in enumerate(people) if is_head(person)]
+    heads = [i for i, person in enumerate(people) if _is_head(person) and not person.many]
     fits = np.array([[_fits(people[i].head, people[j]) for j in bodies] for i in heads], bool)
     fits = fits.reshape(len(heads), len(bodies))
     out = dict(enumerate(people))
@@ -137,19 +137,16 @@ def united(people: Sequence[Person]) -> list[Person]:
     return list(out.values())
 
 
-def is_head(person: Person) -> bool:
-    """Whether nothing but the head of somebody is known."""
-    return person.head is not None and person.body is None and person.silhouette is None and not person.many
-
-
 def bodies_known(people: Sequence[Person]) -> bool:
     """Whether the body of everybody whose head is known is somebody's here: all of it, or it hides the head."""
     bodies = [person.body for person in people if person.body is not None]
-    return all(
-        bool((intersection([person.head], bodies)[0] >= _INSIDE * area([person.head])[0]).any())
-        for person in people
-        if person.head is not None and is_head(person)
-    )
+    heads = [person.head for person in people if person.head is not None and _is_head(person)]
+    return bool((intersection(heads, bodies) >= _INSIDE * area(heads)[:, None]).any(axis=1).all())
+
+
+def _is_head(person: Person) -> bool:
+    """Whether nothing but a head is known, or the heads of a crowd."""
+    return person.head is not None and person.body is None and person.silhouette is None
 
 
 def _fits(head: Box | None, person: Person) -> bool:
@@ -172,8 +169,7 @@ def in_shares(annotation: dict[str, Any]) -> bool | None:
     values = [*_list(annotation.get("bbox"))]
     for polygon in _list(annotation.get("segmentation")):
         values += _list(polygon)
-    values = [value for value in values if _number(value)]
-    return max(values) <= 1 if values else None
+    return all(_number(value) and value <= 1 for value in values) if values else None
 
 
 def _list(value: Any) -> list[Any]:

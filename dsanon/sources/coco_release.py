@@ -44,6 +44,14 @@ def public_path(file: str, names: Names) -> str:
     return "/".join(parts) + path.suffix
 
 
+def public_name(name: str, file: str, names: Names) -> str:
+    """What a json calls an image: its own ``name`` of ``file`` where both are plain, else the end of its new path."""
+    target = public_path(file, names)
+    if target == file and public_path(name, names) == name:
+        return name
+    return "/".join(target.split("/")[-(name.count("/") + 1) :])
+
+
 def _plain(name: str) -> bool:
     return all(len(word) == 1 or word.casefold() in _PLAIN for word in _LETTERS.findall(name))
 
@@ -86,7 +94,9 @@ def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
     return {field: entry[field] for field in fields if field in entry} if isinstance(entry, dict) else {}
 
 
-def sentences(captions: bool, missing: int, unclear: int, unknown: int, others: int, renamed: int) -> Iterator[str]:
+def sentences(
+    captions: bool, missing: int, unclear: int, unknown: int, others: int, renamed: int, unlisted: int
+) -> Iterator[str]:
     """What CARD.md says."""
     yield (
         "The json files keep the released images, their licence ids and every geometry (boxes, polygons, run lengths,"
@@ -107,6 +117,8 @@ def sentences(captions: bool, missing: int, unclear: int, unknown: int, others: 
         yield f"{unknown} json files of other kinds than instances, person_keypoints and captions were not released."
     if others > 0:
         yield f"{others} other files of the source were not released."
+    if unlisted:
+        yield f"{unlisted} images are listed in no json file: nobody annotated who is in them, detectors alone looked."
     if renamed:
         yield (
             f"Tokens replace the names of {renamed} images (or of their folders) that are more than numbers and words"

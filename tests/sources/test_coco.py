@@ -14,6 +14,7 @@ from PIL import Image
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sources.coco import CocoSource
+from dsanon.sources.coco_release import public_path
 
 NAMES = Names(b"n" * 32)
 
@@ -135,6 +136,8 @@ def test_images_are_found_wherever_they_are(
     source.publish(tmp_path / "out", source.samples(), NAMES)
     released = json.loads((tmp_path / "out" / "annotations" / json_name).read_text())
     assert len(released["annotations"]) == len(released["images"]) == len(annotated or on_disk)
+    if all(public_path(path, NAMES) == path for path in (*names, *on_disk)):
+        assert {entry["file_name"] for entry in released["images"]} <= set(names)
 
 
 def test_a_person_in_one_of_several_images_is_told(tmp_path: Path) -> None:

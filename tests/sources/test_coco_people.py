@@ -166,6 +166,16 @@ def test_a_head_is_somebodys_where_it_can_be_nobody_elses(
     assert sample.bodies is bodies
 
 
+def test_of_a_crowd_of_heads_no_bodies_are_known(tmp_path: Path) -> None:
+    def heads(content: dict[str, Any]) -> None:
+        content["categories"].append({"id": 3, "name": "heads"})
+        content["annotations"].append(person(99, 2, category_id=3, iscrowd=1, bbox=[40, 4, 9, 9], segmentation=[]))
+
+    first, second, _ = CocoSource(dataset(tmp_path, heads)).samples()
+    assert (first.bodies, second.bodies) == (True, False)
+    assert [(p.head, p.body) for p in second.people if p.many and p.head] == [((40, 4, 49, 13), None)]
+
+
 def test_a_silhouette_beside_its_box_hides_neither(tmp_path: Path) -> None:
     """A polygon in shares of the picture, or of somebody else: all of both is hidden."""
 

@@ -59,6 +59,7 @@ def test_a_release_says_what_it_may(tmp_path: Path) -> None:
     told = " ".join(sentences)
     assert "Captions" in told
     assert "3 entries of images" in told  # image 3, in each of three files
+    assert "1 images are listed in no json file" in told  # image 9
     assert "1 json files of other kinds" in told
     assert "1 other files" in told
     assert "Eckhart" not in told
