@@ -9,19 +9,12 @@ from typing import Any
 
 from dsanon.naming import Names
 from dsanon.sources.coco_people import whose
+from dsanon.sources.plain import plain
 
 CAPTION = "a photo"  # what a release says in place of every caption
 _DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
 
 # What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
-_LETTERS = re.compile(r"[^\W\d_]+")
-# Words that a path may have beside numbers and single letters; whatever else is in it may be a name.
-_PLAIN = frozenset({"coco", "train", "training", "val", "valid", "validation", "test", "testing", "dev"}) | {
-    *("unlabeled", "unlabelled", "all", "split", "set", "data", "dataset", "image", "images", "img", "imgs", "im"),
-    *("frame", "frames", "photo", "photos", "pic", "pics", "picture", "pictures", "cam", "camera", "left", "right"),
-    *("color", "rgb", "jpg", "jpeg", "png", "annotations", "annotation", "instances", "keypoints", "captions"),
-    *("person", "people", "pedestrian", "pedestrians", "face", "faces", "head", "heads", "crowd", "labels"),
-}
 _INFO = ("description", "version", "year")
 _LICENCE = ("id", "name", "url")
 _IMAGE = ("id", "width", "height", "file_name", "license")
@@ -35,11 +28,11 @@ _ANNOTATION = (
 def public_path(file: str, names: Names) -> str:
     """``file`` with tokens in place of the folders and names that are not of numbers and plain words; suffixes stay."""
     path = PurePosixPath(file)
-    kept = [_plain(part) for part in (*path.parts[:-1], path.stem)]
+    kept = [plain(part) for part in (*path.parts[:-1], path.stem)]
     places = ["/".join(path.parts[: depth + 1]) for depth in range(len(path.parts))]
     parts = [
-        name if plain else names.token("coco", place)
-        for name, plain, place in zip((*path.parts[:-1], path.stem), kept, places, strict=True)
+        name if stays else names.token("coco", place)
+        for name, stays, place in zip((*path.parts[:-1], path.stem), kept, places, strict=True)
     ]
     return "/".join(parts) + path.suffix
 
@@ -50,10 +43,6 @@ def public_name(name: str, file: str, names: Names) -> str:
     if target == file and public_path(name, names) == name:
         return name
     return "/".join(target.split("/")[-(name.count("/") + 1) :])
-
-
-def _plain(name: str) -> bool:
-    return all(len(word) == 1 or word.casefold() in _PLAIN for word in _LETTERS.findall(name))
 
 
 def public(content: dict[str, Any], files: Mapping[int, str]) -> dict[str, Any]:

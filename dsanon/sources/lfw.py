@@ -16,6 +16,7 @@ from typing import TypeVar
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
+from dsanon.sources.plain import plain
 from dsanon.sources.stills import StillSource, printable, write_aside
 from dsanon.sources.tree import Tree
 from dsanon.storage import Bucket
@@ -76,11 +77,12 @@ class LfwSource(StillSource):
         """``<folder>/<pseudonym>/<pseudonym>_0001.jpg``, the number in a keyed order of the person's images."""
         suffix = sample.file[sample.file.rindex(".") :]
         named = _named(self.folder, sample.file)
+        outer = self.folder if plain(self.folder) else names.token("lfw folder", self.folder) + "/"
         if named is None:  # quarantined
-            return f"{self.folder}{names.token('lfw', sample.file)}{suffix}"
+            return f"{outer}{names.token('lfw', sample.file)}{suffix}"
         person, number = named
         pseudonym = names.subject("dataset", printable(person))
-        return f"{self.folder}{pseudonym}/{pseudonym}_{self._renumbered(person, names)[number]:04d}{suffix}"
+        return f"{outer}{pseudonym}/{pseudonym}_{self._renumbered(person, names)[number]:04d}{suffix}"
 
     def inputs(self) -> list[Path]:
         """The protocol files that are there."""

@@ -135,6 +135,16 @@ def test_the_folder_of_people_alone_will_do(tmp_path: Path) -> None:
     assert re.fullmatch(r"(p[0-9a-f]{16})/\1_000[1-4]\.jpg", target)
 
 
+@pytest.mark.parametrize(("folder", "stays"), [("lfw-deepfunneled", True), ("lfw", True), ("Aaron and friends", False)])
+def test_the_folder_of_people_has_a_token_where_it_may_be_a_name(tmp_path: Path, folder: str, stays: bool) -> None:
+    make(tmp_path / "in", folder)
+    release(tmp_path / "in", tmp_path / "out")
+    (found,) = [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert (found == folder) is stays
+    again = LfwSource(tmp_path / "out").samples()
+    assert len(again) == sum(PEOPLE.values())
+
+
 def test_the_usual_readers_open_the_release(tmp_path: Path) -> None:
     make(tmp_path / "lfw")
     release(tmp_path / "lfw", tmp_path / "data")
