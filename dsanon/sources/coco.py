@@ -14,7 +14,7 @@ from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
 from dsanon.sources.coco_people import bodies_known, in_shares, merge, person_of, united, whose
-from dsanon.sources.coco_release import public, public_name, public_path, sentences
+from dsanon.sources.coco_release import is_unnamed, public, public_name, public_path, sentences
 from dsanon.sources.keypoints import COCO_JOINTS
 from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
@@ -139,7 +139,7 @@ class CocoSource(StillSource):
         images, others = self.tree.walk()
         on_disk, kept = _Files(images), {sample.file for sample in released}
         unknown, missing, unclear = 0, 0, 0
-        unlisted = set(kept)
+        unlisted, called = set(kept), set()
         captions = False
         paths = self.inputs()
         for path in paths:
@@ -150,6 +150,7 @@ class CocoSource(StillSource):
                 continue
             captions |= kind == "captions"
             listed = self._listed(path, content, on_disk)
+            called |= {category["id"] for category in content.get("categories", []) if is_unnamed(category)}
             unlisted -= {entry.file for entry in listed.values()}
             unclear += sum(bool(entry.like) for entry in listed.values())
             missing += sum(entry.file is None and not entry.like for entry in listed.values())
@@ -161,7 +162,8 @@ class CocoSource(StillSource):
             text = json.dumps(public(content, files), separators=(",", ":"))
             write_aside(data, public_path(path.relative_to(self.root).as_posix(), names), text.encode())
         renamed = sum(public_path(file, names) != file for file in kept)
-        return list(sentences(captions, missing, unclear, unknown, len(others) - len(paths), renamed, len(unlisted)))
+        left = len(others) - len(paths)
+        return list(sentences(captions, missing, unclear, unknown, left, renamed, len(unlisted), len(called)))
 
     def _listed(self, path: Path, content: dict[str, Any], on_disk: _Files) -> dict[int, _Listed]:
         """Image id → where it is. Raises SourceError."""

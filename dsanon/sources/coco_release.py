@@ -67,10 +67,14 @@ def public(content: dict[str, Any], files: Mapping[int, str]) -> dict[str, Any]:
     return said
 
 
+def is_unnamed(category: dict[str, Any]) -> bool:
+    """Whether a category is of people by what stands above it alone, so that it may be named for one of them."""
+    return bool(whose(category)) and not whose({"name": category.get("name")})
+
+
 def _category(category: dict[str, Any]) -> dict[str, Any]:
-    """A category that is of people by what stands above it alone may be named for one of them."""
     out = _only(category, _CATEGORY)
-    if whose(category) and not whose({"name": category.get("name")}):
+    if is_unnamed(category):
         out["name"] = f"{category['supercategory']} {category['id']}"
     return out
 
@@ -84,7 +88,7 @@ def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
 
 
 def sentences(
-    captions: bool, missing: int, unclear: int, unknown: int, others: int, renamed: int, unlisted: int
+    captions: bool, missing: int, unclear: int, unknown: int, others: int, renamed: int, unlisted: int, called: int
 ) -> Iterator[str]:
     """What CARD.md says."""
     yield (
@@ -113,4 +117,8 @@ def sentences(
             f"Tokens replace the names of {renamed} images (or of their folders) that are more than numbers and words"
             " like 'train2017'; the json files call them by these."
         )
-    yield "A category that is of people by its supercategory alone is called by that and its id."
+    if called:
+        yield (
+            f"{called} categories that are of people by their supercategory alone are called by that and their id;"
+            " where each was of one person, it joins their pictures."
+        )

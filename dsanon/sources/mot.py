@@ -210,7 +210,10 @@ def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None
         if kind == CROWD:
             yield Person(body=box, many=True)
         else:
-            subject = f"{sequence}/{int(values[1])}" if values[1] >= 0 else None  # -1 is nobody's number
+            if values[1] < 0:  # nobody's number, and so no track of a benchmark
+                yield Person(body=box)
+                return
+            subject = f"{sequence}/{int(values[1])}"
             yield Person(subject=subject, body=box, aside=not (scored and kind == PEDESTRIAN))
 
 

@@ -155,6 +155,7 @@ def test_names_of_people_are_nowhere(tmp_path: Path) -> None:
         Image.new("RGB", (64, 48)).save(tmp_path / "out" / target)
     assert [len(sample.people) for sample in CocoSource(tmp_path / "out").samples()] == [1, 1]
     assert any(sentence.startswith("Tokens replace the names of 2 images") for sentence in sentences)
+    assert any(sentence.startswith("1 categories that are of people by their supercat") for sentence in sentences)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -148,8 +148,10 @@ def test_a_number_that_is_twice_in_a_frame_is_told(tmp_path: Path) -> None:
 
 
 def test_minus_one_is_nobodys_number(tmp_path: Path) -> None:
-    found = people(tmp_path, "1,-1,10,10,20,30,1,1,1\n1,-1,40,10,20,30,1,1,1\n")
+    found = people(tmp_path, "1,-1,10,10,20,30,1,1,1\n1,-1,40,10,20,30,0,7,1\n")
     assert [person.subject for person in found] == [None, None]
+    source = MotSource(tmp_path)
+    assert "det.txt alone" not in " ".join(source.publish(tmp_path / "out", source.samples(), NAMES))
 
 
 def test_images_that_are_counted_from_0_are_told(tmp_path: Path) -> None:
