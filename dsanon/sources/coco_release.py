@@ -10,9 +10,11 @@ from typing import Any
 from dsanon.naming import Names
 from dsanon.sources.coco_people import whose
 from dsanon.sources.plain import plain
+from dsanon.sources.silhouettes import run_lengths
 
 CAPTION = "a photo"  # what a release says in place of every caption
 _DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
+_VERSION = re.compile(r"[0-9.]{1,12}", re.ASCII)
 
 # What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
 _INFO = ("description", "version", "year")
@@ -50,6 +52,7 @@ def public(content: dict[str, Any], files: Mapping[int, str]) -> dict[str, Any]:
     info = _only(content.get("info"), _INFO)
     if not _DESCRIPTION.fullmatch(str(info.get("description"))):
         info.pop("description", None)
+    info = {field: value for field, value in info.items() if field == "description" or _VERSION.fullmatch(str(value))}
     said: dict[str, Any] = {"info": info}
     if _dicts(content.get("licenses")):
         said["licenses"] = [_only(licence, _LICENCE) for licence in content["licenses"]]
@@ -58,13 +61,38 @@ def public(content: dict[str, Any], files: Mapping[int, str]) -> dict[str, Any]:
     ]
     if "annotations" in content:
         said["annotations"] = [
-            _only(annotation, _ANNOTATION) | ({"caption": CAPTION} if "caption" in annotation else {})
+            _numbers(_only(annotation, _ANNOTATION)) | ({"caption": CAPTION} if "caption" in annotation else {})
             for annotation in content["annotations"]
             if annotation["image_id"] in files
         ]
     if "categories" in content:
         said["categories"] = [_category(category) for category in content["categories"]]
     return said
+
+
+def _numbers(annotation: dict[str, Any]) -> dict[str, Any]:
+    """Those of its fields that are geometry: numbers, lists of them, and run lengths, which may be COCO's text."""
+    out = {field: value for field, value in annotation.items() if _is_number(value)}
+    if isinstance(rle := annotation.get("segmentation"), dict):
+        out["segmentation"] = {
+            field: rle[field]
+            for field in ("size", "counts")
+            if field in rle and (_is_number(rle[field]) or _is_text(rle))
+        }
+    return {field: out[field] for field in annotation if field in out}
+
+
+def _is_number(value: Any) -> bool:
+    return all(map(_is_number, value)) if isinstance(value, list) else isinstance(value, int | float)
+
+
+def _is_text(rle: dict[str, Any]) -> bool:
+    """Whether the run lengths are COCO's text, and cover the picture that they are of."""
+    try:
+        height, width = rle["size"]
+        return bool(run_lengths(rle["counts"].encode("ascii")).sum() == height * width)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def is_unnamed(category: dict[str, Any]) -> bool:

@@ -32,6 +32,8 @@ def test_a_release_says_what_it_may(tmp_path: Path) -> None:
         content["secret"] = content["annotations"][0]["name"] = content["images"][0]["owner"] = "Aaron Eckhart"
         content["categories"][1]["note"] = content["licenses"][0]["holder"] = "Aaron Eckhart"
         content["annotations"][2]["attributes"] = {"name": "Aaron Eckhart"}
+        content["annotations"][2] |= {"area": "Aaron Eckhart", "segmentation": {"counts": "Aaron", "of": "Eckhart"}}
+        content["info"]["version"] = "by Aaron Eckhart"
 
     root = dataset(tmp_path / "in", secrets)
     (root / "annotations" / "panoptic_val2017.json").write_text(
