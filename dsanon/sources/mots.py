@@ -210,7 +210,7 @@ class MotsSource(StillSource):
                 raise SourceError(f"{file} line {number} is {line[:40]!r}: expected 'frame id class height width rle'")
             if parts:
                 found.append((number, parts))
-        shift = _shift({int(parts[0]) for _, parts in found}, sequence.frames.keys(), file)
+        shift = _shift({int(parts[0]) for _, parts in found}, sequence.frames.keys(), file, bool(sequence.masks))
         rows = []
         for number, parts in found:
             frame, instance, kind, height, width = map(int, parts[:5])
@@ -273,14 +273,22 @@ def _folder(images: str) -> str:
     return (path.parent if path.name == "img1" else path.parent.parent / path.name).as_posix()
 
 
-def _shift(frames: set[int], files: Iterable[int], file: str) -> int:
-    """What to add to the frames of a text so that they are numbered as the files are; either may start at 0 or 1."""
+def _shift(frames: set[int], files: Iterable[int], file: str, masks: bool) -> int:
+    """What to add to the frames of a text so that they are numbered as the files are; either may start at 0 or 1.
+
+    masks: there are some, with which the rows will be compared. Raises SourceError where nothing tells.
+    """
     files = set(files)
     shift = 0
     if 0 in frames and 0 not in files:
         shift = 1
     elif 0 in files and 0 not in frames and max(files) + 1 in frames:
         shift = -1
+    elif frames and 0 in files and 0 not in frames and not masks:
+        raise SourceError(
+            f"{file} has no row of frame 0, and none of frame {max(files) + 1}: it may count from 0 or from 1; add the"
+            " instances' masks, or number the images as the rows are"
+        )
     if frames and not {frame + shift for frame in frames} & files:
         raise SourceError(f"{file} has no row of any frame that is there: expected the numbers of the images")
     return shift

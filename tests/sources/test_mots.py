@@ -203,6 +203,19 @@ def test_bad_rows(tmp_path: Path, line: str, message: str) -> None:
         MotsSource(root).samples()
 
 
+def test_rows_that_may_count_from_0_or_1_are_told(tmp_path: Path) -> None:
+    """Neither the first nor the last frame has any: each silhouette might lie a frame late. Masks tell."""
+    root = dataset(tmp_path, "kitti")
+    path = root / "instances_txt/0001.txt"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if line[0] in "12"))
+    for number in (0, 3):
+        Image.fromarray(np.zeros(SIZE, np.uint16)).save(root / f"instances/0001/{number:06d}.png")
+    assert [len(sample.people) for sample in MotsSource(root).samples()] == [0, 2, 2, 0]
+    shutil.rmtree(root / "instances")
+    with pytest.raises(SourceError, match=r"0001\.txt has no row of frame 0, and none of frame 4: it may count from"):
+        MotsSource(root).samples()
+
+
 def test_rows_of_other_frames(tmp_path: Path) -> None:
     root = dataset(tmp_path, base=100)
     with pytest.raises(SourceError, match="no row of any frame"):
