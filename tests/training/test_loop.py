@@ -10,6 +10,7 @@ from dsanon_training.loop import CHECKPOINT, learning_rate, run
 from dsanon_training.recipe import Recipe, validate
 from dsanon_training.report import Report
 from made_up_crops import made_up_cache
+from safetensors.torch import load_file
 
 from dsanon.errors import RecipeError
 from dsanon.models import store
@@ -33,13 +34,13 @@ def test_a_resumed_run_is_the_unbroken_one_and_its_folder_says_all(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    file = trained(cache, whole, steps=3)
-    trained(cache, broken, steps=2)
+    file = trained(cache, whole, steps=3, eyes=1.0)
+    trained(cache, broken, steps=2, eyes=1.0)
     with (broken / "log.jsonl").open("a") as log:
         log.write('{"step": 3, "l1": 7}\n{"step": 4, "l')  # logged, but killed before the next checkpoint
-    trained(cache, broken, steps=3)
+    trained(cache, broken, steps=3, eyes=1.0)
     a, b = (torch.load(folder / CHECKPOINT, weights_only=True) for folder in (whole, broken))
-    for part in ("generator", "average", "pixel", "projected"):
+    for part in ("generator", "average", "pixel", "projected", "eyes"):
         assert all(torch.equal(a[part][name], b[part][name]) for name in a[part])
     assert a["optimise_g"]["state"][0]["exp_avg"].equal(b["optimise_g"]["state"][0]["exp_avg"])
     assert read_card(file).steps == 3
@@ -59,16 +60,20 @@ def test_a_resumed_run_is_the_unbroken_one_and_its_folder_says_all(
     assert "3 steps of 2" in file.with_suffix(".md").read_text()
     assert "samples/s" in capsys.readouterr().out
     with pytest.raises(RecipeError, match="trained with embedding = 16"):
-        trained(cache, broken, steps=4, embedding=32)
+        trained(cache, broken, steps=4, embedding=32, eyes=1.0)
+    with pytest.raises(RecipeError, match="trained with eyes"):
+        trained(cache, broken, steps=4)
     with pytest.raises(RecipeError, match="trained on other people"):
-        trained(made_up_cache(tmp_path / "others", name="other"), broken, steps=4)
+        trained(made_up_cache(tmp_path / "others", name="other"), broken, steps=4, eyes=1.0)
 
 
 def test_a_run_starts_from_a_generator_and_its_critics(cache: Path, tmp_path: Path) -> None:
     first = trained(cache, tmp_path / "first", steps=1)
     second = trained(cache, tmp_path / "second", steps=1, init=str(first), learning_rate=1e-9)
     assert read_card(second).steps == 2
-    a, b = (torch.load(tmp_path / f / CHECKPOINT, weights_only=True)["pixel"] for f in ("first", "second"))
+    third = trained(cache, tmp_path / "third", steps=1, init=str(first), learning_rate=1e-9, eyes=1.0)
+    assert any(name.startswith("EyesDiscriminator.") for name in load_file(third.with_name("tiny.critics.safetensors")))
+    a, b = (torch.load(tmp_path / f / CHECKPOINT, weights_only=True)["pixel"] for f in ("first", "third"))
     assert torch.allclose(
         a["layers.0.parametrizations.weight.original"], b["layers.0.parametrizations.weight.original"], atol=1e-3
     )

@@ -56,6 +56,7 @@ def test_the_recipe_in_progress_means_what_it_meant() -> None:
         ("learning_rate=nan", "a number below 1e100"),
         ("steps=0x" + "f" * 6000, "a number below 1e100"),
         ("compile=1", "not of type bool"),
+        ("eyes=-1", "below 0"),
     ],
 )
 def test_impossible_values_are_refused(setting: str, message: str) -> None:

@@ -72,6 +72,8 @@ def resume(path: Path, recipe: Recipe, people: list[str], parts: dict[str, Any])
         theirs = state["recipe"].get(key, getattr(Recipe(), key))
         if tuple(theirs) != tuple(getattr(recipe, key)) if key == "widths" else theirs != getattr(recipe, key):
             raise RecipeError(f"{path} was trained with {key} = {theirs}: resume with the same, or name another --out")
+    if ("eyes" in state) != ("eyes" in parts):
+        raise RecipeError(f"{path} was trained {'with' if 'eyes' in state else 'without'} eyes: resume with the same")
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["step"], state["before"]
@@ -105,7 +107,8 @@ def start_from(path: Path, identities: list[str], parts: dict[str, Any], critics
         except RuntimeError as error:
             raise RecipeError(f"init: {path} has other widths than the recipe: {str(error).splitlines()[-1]}") from None
     if judges:
-        load_critics(beside, tuple(critic for critic in critics if critic is not strangers))
+        known_here = {name.split(".")[0] for name in judges}  # a critic that the file lacks learns from nothing
+        load_critics(beside, tuple(c for c in critics if c is not strangers and type(c).__name__ in known_here))
     return card.steps
 
 

@@ -66,12 +66,15 @@ class ProjectedDiscriminator(nn.Module):
             for scale in range(len(backbone.channels))
         )
 
-    def look(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The fixed part: pixels (n, 3, h, w) in [-1, 1] → mixed features for ``judge``, and the frozen ones."""
+    def shown(self, pixels: Tensor) -> Tensor:
+        """What the frozen network is shown of ``pixels`` (n, 3, h, w)."""
         height, width = pixels.shape[-2:]
         size = (self.SIDE, self.SIDE * width // height)
-        shown = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
-        features = self.backbone(shown)
+        return F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
+
+    def look(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The fixed part: pixels (n, 3, h, w) in [-1, 1] → mixed features for ``judge``, and the frozen ones."""
+        features = self.backbone(self.shown(pixels))
         mixed: list[Tensor] = []
         for level in reversed(range(len(features))):
             x = self.across[level](features[level])
@@ -83,6 +86,17 @@ class ProjectedDiscriminator(nn.Module):
     def judge(self, mixed: list[Tensor]) -> list[Tensor]:
         """The learnt part: a map of scores for each stride."""
         return [head(x).flatten(1) for head, x in zip(self.heads, mixed, strict=True)]
+
+
+class EyesDiscriminator(ProjectedDiscriminator):
+    """The same of brows and eyes alone, enlarged: in a whole face they are a few pixels of the frozen features."""
+
+    WINDOW = (slice(34, 74), slice(20, 108))  # rows and columns of an aligned crop, whose eyes have a fixed place
+    SIDE = 80
+
+    def shown(self, pixels: Tensor) -> Tensor:
+        """See :meth:`ProjectedDiscriminator.shown`."""
+        return super().shown(pixels[..., *self.WINDOW])
 
 
 class ResidualCritic(nn.Module):

@@ -15,7 +15,7 @@ from dsanon_training import losses
 from dsanon_training.backbones import MobileNetV2Features
 from dsanon_training.batches import Batch, People, plain
 from dsanon_training.crops import Crops
-from dsanon_training.discriminators import PixelDiscriminator, ProjectedDiscriminator
+from dsanon_training.discriminators import EyesDiscriminator, PixelDiscriminator, ProjectedDiscriminator
 from dsanon_training.engine import Descent, Engine
 from dsanon_training.families import composite, forward_of, pair
 from dsanon_training.recipe import Recipe
@@ -43,10 +43,13 @@ class Ciagan:
         self.generator, self.average = pair(config, engine)
         self.paint = forward_of(self.generator, recipe)
         self.pixel = engine.place(PixelDiscriminator(crops.size))
-        self.projected = engine.place(ProjectedDiscriminator(MobileNetV2Features(store.path("mobilenet_v2"))))
-        critics = self.pixel, self.projected
+        frozen = MobileNetV2Features(store.path("mobilenet_v2"))
+        self.projected = {"projected": engine.place(ProjectedDiscriminator(frozen))}
+        if recipe.eyes:
+            self.projected["eyes"] = engine.place(EyesDiscriminator(frozen))
+        critics = self.pixel, *self.projected.values()
         self.critics: tuple[nn.Module, ...] = critics
-        self.networks = {"pixel": self.pixel, "projected": self.projected}
+        self.networks = {"pixel": self.pixel, **self.projected}
         self.descend_g = Descent(self.generator.parameters(), recipe, engine)
         self.descend_d = Descent([p for critic in critics for p in critic.parameters()], recipe, engine)
         self.descents = {"optimise_g": self.descend_g, "optimise_d": self.descend_d}
@@ -76,30 +79,32 @@ class Ciagan:
             painted = self.paint(batch.drawn, batch.real, batch.hidden, batch.padding, batch.control)
             fake = composite(painted, batch)
             with torch.no_grad():
-                real_mixed, real_features = self.projected.look(batch.real)
-            fake_mixed, fake_features = self.projected.look(fake)
+                real = {name: critic.look(batch.real) for name, critic in self.projected.items()}
+            seen = {name: critic.look(fake) for name, critic in self.projected.items()}
             real_scores, real_layers = self.pixel(batch.real, batch.drawn)
             if step % self.recipe.critic_every == 0:
                 fake_scores, _ = self.pixel(fake.detach(), batch.drawn)
                 terms["critic_pixel"] = losses.lsgan_discriminator(real_scores, fake_scores)
-                terms["critic_projected"] = losses.lsgan_discriminator(
-                    self.projected.judge(real_mixed), self.projected.judge([m.detach() for m in fake_mixed])
-                )
-                self.descend_d(terms["critic_pixel"] + terms["critic_projected"])
+                for name, critic in self.projected.items():
+                    judged = critic.judge([m.detach() for m in seen[name][0]])
+                    terms[f"critic_{name}"] = losses.lsgan_discriminator(critic.judge(real[name][0]), judged)
+                self.descend_d(torch.stack(list(terms.values())).sum())
             if step % self.recipe.generator_every == 0:
-                # fool both critics, restore what is known, be the person whom the vector names
+                # fool the critics, restore what is known, be the person whom the vector names
                 self.descend_d.frozen(True)
                 r, own = self.recipe, batch.own
                 scores, layers = self.pixel(fake, batch.drawn)
                 known, ring = batch.weight * own.view(-1, 1, 1, 1), (1 - batch.hidden) * (1 - batch.padding)
                 wanted = {
                     "pixel": r.pixel * losses.lsgan_generator(scores),
-                    "projected": r.projected * losses.lsgan_generator(self.projected.judge(fake_mixed)),
                     "l1": r.l1 * losses.masked_l1(painted, batch.real, known),
                     "ring": r.ring * losses.masked_l1(painted, batch.real, ring),
                     "matching": r.matching * losses.feature_matching(real_layers, layers, own),
-                    "perceptual": r.perceptual * losses.feature_matching(real_features, fake_features, own),
                 }
+                for name, critic in self.projected.items():
+                    wanted[name] = getattr(r, name) * losses.lsgan_generator(critic.judge(seen[name][0]))
+                alike = [losses.feature_matching(real[name][1], seen[name][1], own) for name in self.projected]
+                wanted["perceptual"] = r.perceptual * torch.stack(alike).sum()
                 if r.tone:
                     others = batch.only(~own)
                     wanted["tone"] = r.tone * losses.tone(fake[~own], others.real, others.weight)
