@@ -69,7 +69,7 @@ def measure(
     figures += outside.outside(gathered)
     shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
     figures += landmark_attack.measure(shapes, gathered.people)
-    notes += lfw_release.strangers(gathered)
+    notes += lfw_release.strangers(gathered) + lfw_release.left_out(case, gathered)
     untaught = _aligned(gathered, original)
     for control, picture in gathered.pictures.items():
         for where, network, real, made, people in (

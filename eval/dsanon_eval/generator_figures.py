@@ -25,6 +25,7 @@ from dsanon.models.weights import read_card
 from dsanon.plan import Control
 from dsanon.sources.lfw import parse_pairs
 from dsanon_eval.attacks import control as identity_control
+from dsanon_eval.attacks.lfw_protocol import drawn_of
 from dsanon_eval.crew import Crew
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks import recognisers
@@ -103,6 +104,7 @@ def _lfw(bench: Bench, faces: list[KnownFace], folds: list[Any], release: Row) -
     if len(folds) < 2:
         bench.notes.append("LFW's TAR: one fold has no other to take the threshold from (--folds 2 or more)")
         return out
+    bench.notes.append(f"LFW's TAR by all pairs: the impostors are of {drawn_of(len(faces))}")
     return out + figures.verification(bench.recognisers, folds, faces, originals, second, seen)
 
 
