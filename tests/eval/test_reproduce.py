@@ -13,7 +13,7 @@ import pytest
 import torch
 from dsanon_eval.crew import Crew
 from dsanon_eval.measurement import Measurement
-from dsanon_eval.reproduce import figures
+from dsanon_eval.reproduce import figures, rows
 from dsanon_eval.reproduce.bench import ORIGINAL
 from dsanon_eval.reproduce.rows import Row
 from dsanon_eval.reproduce.shown import painted
@@ -123,6 +123,20 @@ def test_table2_measures_the_ablations_that_are_here(place: Path) -> None:
     assert "dsanon train ciagan-paper" in missing["siamese"]
     assert "dsanon train classification" in missing["classification"]
     assert set(report["weights"]) == {"faces", "ciagan-face"}
+
+
+def test_a_generator_called_as_a_row_is_another_row(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who calls his generator ``original`` or ``siamese`` has not measured the original, nor the paper's ablation."""
+    monkeypatch.setenv("DSANON_MODELS", str(place / "others"))
+    for name in ("original", "siamese", "mine"):
+        add_generator(name, place, "ciagan")
+    mine = {row.label: row for row in rows.ablations()}
+    assert mine["ours (original)"].name == "generator original"
+    assert mine["ours (siamese)"].name == "generator siamese"
+    assert mine["ours (mine)"].name == "mine"
+    assert mine["siamese"].missing
+    names = [row.name for row in (*rows.controls(), *mine.values())]
+    assert len(names) == len(set(names))
 
 
 def test_table3_takes_its_thresholds_three_ways(place: Path) -> None:

@@ -24,9 +24,11 @@ def test_the_nearest_photo_and_never_the_probe_itself() -> None:
 
 def test_a_target_that_is_found_is_counted_with_chance_and_real_photos_beside() -> None:
     probes = Probes(np.array([[0.1], [0.2], [10.2], [19.0]], np.float32), ["a", "b", "b", "a"], ["x", "y", "x", "y"])
-    found = {m.control: m for m in recall({"release": probes}, GALLERY, WHO, "net")}
+    other = Probes(probes.vectors[:1], ["c"], ["x"])  # of another target: its chance is no part of the release's
+    found = {m.control: m for m in recall({"release": probes, "blur9": other}, GALLERY, WHO, "net")}
     assert (found["release"].value, found["release"].n) == (0.5, 4)
     assert found["chance"].value == pytest.approx(2 / 5)  # all four targets have two of the five photos
+    assert found["chance"].n == 4
     assert (found["target"].value, found["target"].n) == (1.0, 4)  # c's only photo cannot be found among the others
 
 
