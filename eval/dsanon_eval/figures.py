@@ -46,9 +46,9 @@ def measure(
         notes.append("the source does not say who is who: every track, or else every face, counts as a person")
     original = gathered.pictures["original"]
     groups = subgroups.traits(gathered, attributes)
-    treated = np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+    treated = _treated(gathered)
     for control, picture in gathered.pictures.items():
-        figures += _detected(gathered, original, control, picture, treated)
+        figures += _detected(gathered, original, control, picture)
     for detector, again in gathered.pictures["release"].found.items():
         before = original.found[detector]
         figures += subgroups.detected(before, again, treated, gathered.people, groups, detector)
@@ -89,12 +89,16 @@ def measure(
     return paper.stated(figures, paper.EVERY, rows), curves, notes
 
 
-def _detected(
-    gathered: Gathered, original: Picture, control: str, picture: Picture, treated: np.ndarray
-) -> list[Measurement]:
-    """Faces found again: of those that the method ``treated`` (n,), of those that it could only cover, and of all."""
+def _treated(gathered: Gathered) -> np.ndarray:
+    """(n,) bool: the faces that the method painted; the others were covered."""
+    return np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+
+
+def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
+    """Faces found again: of those that the method treated, of those that it could only cover, and of all."""
     if control == "original":
         return []
+    treated = _treated(gathered)
     parts = {"detection_rate": treated}
     if not treated.all():
         parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}

@@ -99,7 +99,7 @@ def test_the_protocol_says_which_pairs_it_left_out(tmp_path: Path, monkeypatch: 
 
 
 def test_the_pairs_of_somebody_with_many_photos_are_of_all_of_them(tmp_path: Path) -> None:
-    """Of 50 photos 2,450 pairs could be made and 40 are: not all of them against the first photo, which is a bad one."""
+    """Of 50 photos 2,450 pairs could be made and 40 are: not all against the first photo, which is a bad one."""
     people = ["A"] * 50 + ["B"]
     original = np.vstack([np.full((1, 4), 50.0), np.tile(10 * np.eye(4)[:1], (49, 1)), 10 * np.eye(4)[1:2]])
     faces, files = [face(person) for person in people], [f"{i}.jpg" for i in range(51)]

@@ -141,7 +141,7 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
 
 
 def _each_in_turn(photos: list[int]) -> Iterator[tuple[int, int]]:
-    """Every ordered pair of two of them, so that the first few are of all photos on either side, and not of the first."""
+    """Every ordered pair of two of them, so that the first few are of all photos on either side."""
     for apart in range(1, len(photos)):
         for i, photo in enumerate(photos):
             yield photo, photos[(i + apart) % len(photos)]

@@ -21,7 +21,7 @@ DETECTION = Section(
     "Detection, %",
     ("detection_rate",),
     "Faces found in the original that are found again at the same place; of the original, the share of all faces. "
-    "Intervals: bootstrap over people (Wilson over people where all faces agree).",
+    "Intervals: the wider end of the bootstrap over people and of Wilson's, over as many faces as these are worth.",
 )
 RECOGNITION = Section(
     "Recognition: Recall@1, %",
