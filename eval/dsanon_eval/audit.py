@@ -177,8 +177,8 @@ def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
     generator = generator_of(case)
     if generator is None:
         return []
-    people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
-    known = len(disjoint.trained_on(generator, people))
+    people = {face.person for face in gathered.faces if face.labelled}
+    known = len(disjoint.namesakes(generator, case.dataset, people))
     return (
         [f"{known} of {len(people)} people measured are among those {generator.stem} was trained on"] if known else []
     )

@@ -8,8 +8,8 @@ more, and 807 of the 821 smaller ones. Measured again on 1,348 (LFW 685, CelebA 
 
 A body's: 201 people of COCO of 24 pixels or more, 184 of them with enough textured cells; the others are compared by
 their light alone. Of these cells of the very photo as a JPEG of quality 50, lighter by 14 or not, or at 0.6 times the
-contrast, at most 0.04 have another texture; at 1.3 times, which clips, less than 0.1 in four of five only. Covered: 0.27
-and more. In a mosaic, 0.18 and more; blurred, likewise but for 2 small ones, whose texture the blur left.
+contrast, at most 0.04 have another texture; at 1.3 times, which clips, less than 0.1 in four of five only. Covered:
+0.27 and more. In a mosaic, 0.18 and more; blurred, likewise but for 2 small ones, whose texture the blur left.
 """
 
 from __future__ import annotations
