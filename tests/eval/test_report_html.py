@@ -124,6 +124,9 @@ def test_source_crops_go_to_the_private_side_only(paths: ReleasePaths) -> None:
     public = Page(write_report(paths.release))
     assert len(public.all("img")) == 2
     assert "faces of real people" not in public.text
+    for told in ("similarity 0.60", "a recogniser takes it for the original"):  # where to look is nothing to publish
+        assert told in private.text
+        assert told not in public.text
     assert str(paths.private) not in public.text
     with pytest.raises(UsageError, match="--source"):
         write_report(paths.release, with_source=True)
