@@ -103,7 +103,7 @@ def audit(
         plan = SUITES[suite]
         chosen = pick(case, plan.faces, plan.each) | pick(case, plan.faces, plan.each, "body")
         some, without = whole_people.measure(case, chosen, plan.frames, plan.each)
-        figures, notes = figures + some, notes + without
+        figures, notes = figures + some, notes + without + whole_people.sampled(case, chosen)
         if case.dataset in SEQUENCES:
             notes.append(
                 f"of each sequence the first {temporal.FRAMES} frames were watched for steadiness, and the first "

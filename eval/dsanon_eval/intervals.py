@@ -39,8 +39,7 @@ def bootstrap_mean(
     seed: int = 0,
     within: Interval = (-np.inf, np.inf),
 ) -> Interval | None:
-    """Of the mean of ``values`` (n,), drawing ``people`` (n labels) with replacement; stretched by Student's t for as
-    many people (Hesterberg 2015). within: what the values can be
+    """Of the mean of ``values`` (n,), drawing ``people`` (n labels) with replacement; see :func:`stretched`.
 
     None for fewer than two people: whoever draws from one only finds how sure he is of that one.
     """
@@ -48,9 +47,16 @@ def bootstrap_mean(
     drawn = _drawn(v[None], people, rounds, seed)
     if drawn is None:
         return None
-    count, mean, (low, high) = len({str(person) for person in people}), float(v.mean()), drawn[0]
+    return stretched(float(v.mean()), drawn[0], len({str(person) for person in people}), within)
+
+
+def stretched(value: float, drawn: Interval, count: int, within: Interval = (-np.inf, np.inf)) -> Interval:
+    """The ends of a bootstrap over ``count`` people, blocks or sequences (two or more), as far from ``value`` as
+    Student's t asks of so few (Hesterberg 2015): the bootstrap alone is right of many. within: what the value can be
+    """
     stretch = _student(count) / _Z * float(np.sqrt(count / (count - 1)))
-    return max(within[0], mean - stretch * (mean - low)), min(within[1], mean + stretch * (high - mean))
+    low, high = value - stretch * (value - drawn[0]), value + stretch * (drawn[1] - value)
+    return max(within[0], low), min(within[1], high)
 
 
 def share_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> Interval:
