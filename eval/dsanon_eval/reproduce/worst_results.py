@@ -26,7 +26,7 @@ from dsanon.render import Treatment, painted_shape
 from dsanon.sample import Pixels
 from dsanon_eval.reproduce.bench import Bench, Look, painter_of
 from dsanon_eval.reproduce.shown import painted
-from dsanon_eval.seeing.code import PAINTING, digest
+from dsanon_eval.seeing.code import LOOKING, PAINTING, digest
 from dsanon_eval.seeing.faces import place
 from dsanon_eval.seeing.observation import picture_key, zoomed
 from dsanon_eval.seeing.remembered import remembered
@@ -35,7 +35,7 @@ from dsanon_eval.utility.detection import best_at, squares
 DETECTOR = "centerface"
 MOST, ACROSS = 64, 8  # faces of a page, and of a row
 _WIDE = 1.4  # of a crop: the seam and what lies around it are to be seen
-_CODE = (*PAINTING, "dsanon_training.discriminators", "dsanon_training.backbones", __name__)
+_CODE = (*PAINTING, *LOOKING, "dsanon_eval.reproduce.shown", "dsanon_training.discriminators", __name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
