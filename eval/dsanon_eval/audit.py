@@ -103,7 +103,7 @@ def audit(
         plan = SUITES[suite]
         chosen = pick(case, plan.faces, plan.each) | pick(case, plan.faces, plan.each, "body")
         some, without = whole_people.measure(case, chosen, plan.frames, plan.each)
-        figures, notes = figures + some, notes + without
+        figures, notes = figures + some, notes + without + whole_people.sampled(case, chosen)
         if case.dataset in SEQUENCES:
             notes.append(
                 f"of each sequence the first {temporal.FRAMES} frames were watched for steadiness, and the first "
@@ -117,7 +117,7 @@ def audit(
     notes += attackers_notes + more + _seen_in_training(case, gathered) + waived
     figures, missing = gates.apply(rules, figures, UNREADABLE if not case.mapped else "", parrot.lacking(means))
     failed = gates.failures(figures) + missing
-    notes += gates.unheld(rules, figures)
+    notes += gates.unheld(rules, figures) + gates.unasked([rule for rule in rules if people[rule.region]], figures)
     lap("judge")
     drawn = draw(figures, lines.by_figure(curves), case.paths.release)
     lap("draw")
@@ -177,8 +177,8 @@ def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
     generator = generator_of(case)
     if generator is None:
         return []
-    people = {f"{case.dataset}/{face.person}" for face in gathered.faces if face.labelled}
-    known = len(disjoint.trained_on(generator, people))
+    people = {face.person for face in gathered.faces if face.labelled}
+    known = len(disjoint.namesakes(generator, case.dataset, people))
     return (
         [f"{known} of {len(people)} people measured are among those {generator.stem} was trained on"] if known else []
     )

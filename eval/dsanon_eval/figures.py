@@ -46,10 +46,13 @@ def measure(
         notes.append("the source does not say who is who: every track, or else every face, counts as a person")
     original = gathered.pictures["original"]
     groups = subgroups.traits(gathered, attributes)
+    treated = _treated(gathered)
     for control, picture in gathered.pictures.items():
         figures += _detected(gathered, original, control, picture)
     for detector, again in gathered.pictures["release"].found.items():
-        figures += subgroups.detected(original.found[detector], again, gathered.people, groups, detector)
+        before = original.found[detector]
+        figures += subgroups.detected(before, again, treated, gathered.people, groups, detector)
+        notes += detection.covered(detector, before & ~treated)
     for name in original.embeddings:
         model = recognisers.label(name)
         parts: Iterable[tuple[list[Measurement], list[Curve]]] = (
@@ -66,7 +69,7 @@ def measure(
     figures += outside.outside(gathered)
     shapes = {control: picture.landmarks for control, picture in gathered.pictures.items()}
     figures += landmark_attack.measure(shapes, gathered.people)
-    notes += lfw_release.strangers(gathered)
+    notes += lfw_release.strangers(gathered) + lfw_release.left_out(case, gathered)
     untaught = _aligned(gathered, original)
     for control, picture in gathered.pictures.items():
         for where, network, real, made, people in (
@@ -86,11 +89,16 @@ def measure(
     return paper.stated(figures, paper.EVERY, rows), curves, notes
 
 
+def _treated(gathered: Gathered) -> np.ndarray:
+    """(n,) bool: the faces that the method painted; the others were covered."""
+    return np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+
+
 def _detected(gathered: Gathered, original: Picture, control: str, picture: Picture) -> list[Measurement]:
     """Faces found again: of those that the method treated, of those that it could only cover, and of all."""
     if control == "original":
         return []
-    treated = np.array([face.status == "anonymized" for face in gathered.faces], dtype=bool)
+    treated = _treated(gathered)
     parts = {"detection_rate": treated}
     if not treated.all():
         parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}

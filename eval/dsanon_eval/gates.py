@@ -22,7 +22,8 @@ _KEYS = {"name", "model", "control", "datasets", "max", "min", "chance", "requir
 class Rule:
     """One entry of the file. kind: max or min · bound: of it, if any · chance: times what guessing reaches, if any
 
-    Of a rule with both the laxer counts: among twenty faces a guess is right once in twenty.
+    Of a rule with both the laxer counts: among twenty faces a guess is right once in twenty. Where that would be above
+    ``_TELLS``, see :func:`_gate`.
     """
 
     name: str
@@ -89,13 +90,25 @@ def apply(
         if rule is None:
             out.append(figure)
             continue
-        gate = _gate(rule, luck.get((figure.name, figure.model)))
+        gate = _gate(rule, figure, luck.get((figure.name, figure.model)))
         if gate is not None:
             used.add(rule)
         out.append(replace(figure, gate=gate))
     missing = [rule for rule in rules if rule.required and rule not in used]
     absent = {model["name"] for model in store.describe() if not model["usable"]} if missing else set()
     return out, [_missing(rule, why or _of_release(rule, lacking or {}), absent) for rule in missing]
+
+
+def unasked(rules: Sequence[Rule], figures: Sequence[Measurement]) -> list[str]:
+    """A note that names the rules without any figure: none was asked, so none was kept. Of a required one the audit
+    fails, with a line of its own.
+    """
+    names = [
+        f"{rule.name} by {rule.model or 'any model'}"
+        for rule in rules
+        if not rule.required and not any(rule.of(figure) for figure in figures)
+    ]
+    return [f"gates that were not asked, for want of their figure: {', '.join(dict.fromkeys(names))}"] if names else []
 
 
 def unheld(rules: Sequence[Rule], figures: Sequence[Measurement]) -> list[str]:
@@ -139,17 +152,25 @@ def _missing(rule: Rule, why: str, absent: Collection[str]) -> str:
     return f"{what}, or on too few people to tell it from guessing"
 
 
-def _gate(rule: Rule, luck: float | None) -> Gate | None:
+def _gate(rule: Rule, figure: Measurement, luck: float | None) -> Gate | None:
     """The gate of a figure whose chance is ``luck``; None where the rule needs it and there is none.
 
-    Nor is there one where a guess is always right, for there is one person only: no method could keep it.
+    Nor is there one where a guess is always right, for there is one person only: no method could keep it. Where the
+    bound by chance is above ``_TELLS``, there are so few people that to keep it is no success: of a rule with max that
+    is required ``_TELLS`` is the bound; of another one only for who misses it, and by an interval that lies above a
+    guess. Else nothing is told, and :func:`unheld` says so.
     """
-    if rule.chance is not None and luck is not None and luck >= 1:
+    if rule.chance is None or luck is None:
+        return None if rule.bound is None else Gate(rule.kind, rule.bound)
+    guess = rule.chance * luck
+    if luck >= 1 or (guess > _TELLS and rule.bound is None):
         return None
-    bounds = [] if rule.bound is None else [rule.bound]
-    if rule.chance is not None and luck is not None and (bounds or rule.chance * luck <= _TELLS):
-        bounds.append(min(rule.chance * luck, _TELLS))
-    return Gate(rule.kind, max(bounds)) if bounds else None
+    bound = guess if rule.bound is None else max(rule.bound, min(guess, _TELLS))
+    if guess > _TELLS and not rule.required:
+        least = figure.value if figure.ci95 is None else figure.ci95[0]
+        if figure.value <= bound or least <= luck:
+            return None
+    return Gate(rule.kind, bound)
 
 
 def _rule(path: Path, number: int, entry: Any) -> Rule:

@@ -25,6 +25,8 @@ from dsanon.models.weights import read_card
 from dsanon.plan import Control
 from dsanon.sources.lfw import parse_pairs
 from dsanon_eval.attacks import control as identity_control
+from dsanon_eval.attacks.disjoint import refuse_trained_on
+from dsanon_eval.attacks.lfw_protocol import drawn_of
 from dsanon_eval.crew import Crew
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks import recognisers
@@ -66,6 +68,7 @@ def measure(
     if (data / "lfw" / "pairs.txt").is_file() and folds:
         pairs = parse_pairs(data / "lfw" / "pairs.txt")[:folds]
         lfw = bench.find("lfw", data / "lfw", lfw_samples(data / "lfw", pairs))
+    refuse_trained_on(weights, {face.person for face in celeba + lfw})  # control paints first images of pairs, too
     if not celeba and not lfw:
         raise UsageError(f"--data {data}: no faces in celeba/ or lfw/: expected both datasets, and --people or --folds")
     if celeba:
@@ -103,6 +106,7 @@ def _lfw(bench: Bench, faces: list[KnownFace], folds: list[Any], release: Row) -
     if len(folds) < 2:
         bench.notes.append("LFW's TAR: one fold has no other to take the threshold from (--folds 2 or more)")
         return out
+    bench.notes.append(f"LFW's TAR by all pairs: the impostors are of {drawn_of(len(faces))}")
     return out + figures.verification(bench.recognisers, folds, faces, originals, second, seen)
 
 

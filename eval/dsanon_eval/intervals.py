@@ -1,6 +1,10 @@
 """95 % intervals: Wilson's for shares of independent trials, the bootstrap over people for all else.
 
-Faces of one person are not independent, so a bootstrap draws people, never single faces.
+Faces of one person are not independent, so a bootstrap draws people, never single faces. Of few people, or of what is
+rare, it alone is too narrow: of 30 people with 16 photos each, of which 1 % are recognised, its upper end lay below
+that 1 % in one run of ten, of two people in up to a third (400 draws of a beta-binomial, correlation 0.1). So a share
+has beside it Wilson's interval over as many independent faces as these are worth (Korn and Graubard 1998), and the
+wider end counts; a mean's is stretched by Student's t.
 """
 
 from __future__ import annotations
@@ -15,7 +19,6 @@ Interval = tuple[float, float]
 
 _Z = 1.959964  # 97.5 % of the normal distribution
 ROUNDS = 1000
-_WIDTH = 1e-9  # an interval of less is none
 
 
 def wilson(hits: float, n: int) -> Interval | None:
@@ -30,21 +33,37 @@ def wilson(hits: float, n: int) -> Interval | None:
 
 
 def bootstrap_mean(
-    values: npt.ArrayLike, people: Sequence[object], rounds: int = ROUNDS, seed: int = 0
+    values: npt.ArrayLike,
+    people: Sequence[object],
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    within: Interval = (-np.inf, np.inf),
 ) -> Interval | None:
-    """Of the mean of ``values`` (n,), drawing ``people`` (n labels) with replacement.
+    """Of the mean of ``values`` (n,), drawing ``people`` (n labels) with replacement; see :func:`stretched`.
 
     None for fewer than two people: whoever draws from one only finds how sure he is of that one.
     """
-    drawn = _drawn(np.asarray(values, dtype=np.float64).reshape(1, -1), people, rounds, seed)
-    return None if drawn is None else drawn[0]
+    v = np.asarray(values, dtype=np.float64).reshape(-1)
+    drawn = _drawn(v[None], people, rounds, seed)
+    if drawn is None:
+        return None
+    return stretched(float(v.mean()), drawn[0], len({str(person) for person in people}), within)
+
+
+def stretched(value: float, drawn: Interval, count: int, within: Interval = (-np.inf, np.inf)) -> Interval:
+    """The ends of a bootstrap over ``count`` people, blocks or sequences (two or more), as far from ``value`` as
+    Student's t asks of so few (Hesterberg 2015): the bootstrap alone is right of many. within: what the value can be
+    """
+    stretch = _student(count) / _Z * float(np.sqrt(count / (count - 1)))
+    low, high = value - stretch * (value - drawn[0]), value + stretch * (drawn[1] - value)
+    return max(within[0], low), min(within[1], high)
 
 
 def share_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> Interval:
-    """Of a share over several faces a person: the bootstrap over people; Wilson over people where all are alike.
+    """Of a share over several faces a person: the wider end of the bootstrap over people and of Wilson's.
 
-    There the bootstrap says [0, 0], as if twenty people proved that nobody ever is recognised, and of one person in a
-    video, found in 95 of 100 frames, [0.95, 0.95]. (nan, nan) without faces.
+    Where all people are alike the bootstrap says [0, 0], as if twenty people proved that nobody ever is recognised, and
+    of one person in a video, found in 95 of 100 frames, [0.95, 0.95]. (nan, nan) without faces.
     """
     h = np.asarray(hits, dtype=np.float64).reshape(-1)
     return shares_of_people(h[None], people)[0] if h.size else (float("nan"), float("nan"))
@@ -53,10 +72,10 @@ def share_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> Interval:
 def shares_of_people(hits: npt.ArrayLike, people: Sequence[object]) -> list[Interval]:
     """Of several shares of the same faces, (k, n) for n above 0: see :func:`share_of_people`. Of a curve's points."""
     h = np.asarray(hits, dtype=np.float64)
-    count = len({str(person) for person in people})
-    alike = [wilson(float(share) * count, count) or (0.0, 1.0) for share in h.mean(axis=1)]
-    drawn = _drawn(h, people, ROUNDS, 0) or alike
-    return [one if one[1] - one[0] > _WIDTH else other for one, other in zip(drawn, alike, strict=True)]
+    worth = zip(h.mean(axis=1).tolist(), _worth(h, people).tolist(), strict=True)
+    alone = [wilson(share * faces, faces) or (0.0, 1.0) for share, faces in worth]
+    drawn = _drawn(h, people, ROUNDS, 0) or alone
+    return [(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(drawn, alone, strict=True)]
 
 
 def over_folds(rates: Sequence[float], hits: int, n: int) -> Interval | None:
@@ -64,11 +83,33 @@ def over_folds(rates: Sequence[float], hits: int, n: int) -> Interval | None:
     pooled = wilson(hits, n)
     if pooled is None or len(rates) < 2:
         return pooled
+    mean = float(np.mean(rates))
+    half = _student(len(rates)) * float(np.std(rates, ddof=1) / np.sqrt(len(rates)))
+    return max(0.0, min(pooled[0], mean - half)), min(1.0, max(pooled[1], mean + half))
+
+
+def _worth(hits: Floats, people: Sequence[object]) -> Floats:
+    """(k,) how many independent faces the n of each row of ``hits`` (k, n) are worth: by how much people differ, and by
+    how few they are (Student's t). Never less than if all faces of one person were one, never more than n.
+    """
+    names, group = np.unique([str(person) for person in people], return_inverse=True)
+    sizes, n, m = np.bincount(group), hits.shape[1], len(names)
+    least = n**2 / float(np.square(sizes).sum())
+    if m < 2:
+        return np.full(len(hits), least)
+    share = hits.mean(axis=1, keepdims=True)
+    apart = np.stack([np.bincount(group, row, m) for row in hits]) - share * sizes
+    variance = m / (m - 1) * np.square(apart).sum(axis=1) / n**2
+    alone = (share * (1 - share))[:, 0]
+    worth = np.where(variance > 0, alone / np.maximum(variance, 1e-300), 0) * (_Z / _student(m)) ** 2
+    return np.asarray(worth.clip(least, n))
+
+
+def _student(count: int) -> float:
+    """97.5 % of Student's t of the mean of ``count`` values."""
     from scipy.stats import t
 
-    mean = float(np.mean(rates))
-    half = float(t.ppf(0.975, len(rates) - 1) * np.std(rates, ddof=1) / np.sqrt(len(rates)))
-    return max(0.0, min(pooled[0], mean - half)), min(1.0, max(pooled[1], mean + half))
+    return float(t.ppf(0.975, count - 1))
 
 
 def _drawn(values: Floats, people: Sequence[object], rounds: int, seed: int) -> list[Interval] | None:

@@ -284,8 +284,28 @@ def test_a_clip_without_its_private_side_was_not_attacked_either(tmp_path: Path)
     assert line.startswith("self_recall_at_1 by dlib_resnet on release, which is required, was not measured: the priv")
 
 
-def test_bodies_that_nobody_asked_who_they_are_pass_no_audit(tmp_path: Path) -> None:
-    """Two people of COCO, somewhat lighter than they were; who knows bodies again, OSNet, is not here."""
+def test_bodies_are_asked_of_the_very_source_and_release(bodies: tuple[Path, Path], tmp_path: Path) -> None:
+    """No detector looks at a body's scene: of another picture nobody is found again, which would be a pass."""
+    source, release = bodies
+    other = tmp_path / "other"
+    shutil.copytree(source, other)
+    photo = other / "val2017" / f"{2:012d}.png"
+    Image.open(photo).rotate(180).save(photo)
+    for wrong in (lambda: None, photo.unlink):
+        wrong()
+        done = dsanon("audit", release, "--source", other, "--workers", 0)
+        assert done.code == 2, done
+        assert "name the SOURCE the release was made from" in done.error
+    picture = release / "data" / "val2017" / photo.name
+    Image.open(picture).rotate(180).save(picture)
+    done = dsanon("audit", release, "--source", source, "--workers", 0)
+    assert done.code == 2
+    assert f"{photo.name} is missing or was altered" in done.error
+
+
+@pytest.fixture
+def bodies(tmp_path: Path) -> tuple[Path, Path]:
+    """Two people of COCO and nobody's face, as SOURCE, and covered, as RELEASE."""
     rng = np.random.default_rng(0)
     (tmp_path / "coco" / "val2017").mkdir(parents=True)
     (tmp_path / "coco" / "annotations").mkdir()
@@ -303,15 +323,21 @@ def test_bodies_that_nobody_asked_who_they_are_pass_no_audit(tmp_path: Path) -> 
     release = tmp_path / "release"
     options = ("--method", "mask", "--regions", "body", "--detectors", "hog")
     assert anonymize(tmp_path / "coco", release, *options, dataset="coco").code == 0
+    return tmp_path / "coco", release
+
+
+def test_bodies_that_nobody_asked_who_they_are_pass_no_audit(bodies: tuple[Path, Path]) -> None:
+    """Two people of COCO, somewhat lighter than they were; who knows bodies again, OSNet, is not here."""
+    source, release = bodies
     digests = {}
     for picture in (release / "data").rglob("*.png"):
-        pixels = np.asarray(Image.open(tmp_path / "coco" / "val2017" / picture.name)) + np.uint8(14)
+        pixels = np.asarray(Image.open(source / "val2017" / picture.name)) + np.uint8(14)
         Image.fromarray(pixels).save(picture)
         digests[picture.name] = hashlib.sha256(picture.read_bytes()).hexdigest()
     rows = pq.read_table(release / "manifest.parquet").to_pylist()
     rows = [row | {"output_sha256": digests[Path(row["file"]).name]} for row in rows]
     write_rows(release / "manifest.parquet", [ManifestRow(**row) for row in rows])
-    code, report, lines = audit(release, tmp_path / "coco")
+    code, report, lines = audit(release, source)
     assert code == 4
     missing, leaked = sorted(report["gates"]["failures"])
     assert missing.startswith("body_self_recall_at_1 by osnet on release, which is required, was not measured: its w")

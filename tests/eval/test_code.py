@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from dsanon_eval.attacks import reversal
+from dsanon_eval.reproduce import worst_results
 from dsanon_eval.seeing import code
 from dsanon_eval.seeing.code import FINDING, LOOKING, PAINTING, RENDERING, digest
 
@@ -29,6 +31,12 @@ ELSEWHERE = {
     "dsanon.sources.silhouettes",
     "dsanon.steady",
 }
+
+
+def test_pages_of_the_worst_faces_and_networks_that_undo_follow_from_all_that_made_them() -> None:
+    judged = {"dsanon.detectors", "dsanon_eval.utility.detection", "dsanon_eval.reproduce.shown", *PAINTING}
+    assert judged <= set(worst_results._CODE)
+    assert {"dsanon.sources.mp4", "dsanon_eval.seeing.clips"} <= set(reversal._CODE)
 
 
 def files(module: str) -> list[Path]:

@@ -30,3 +30,11 @@ def test_people_of_the_control_vector_are_told(monkeypatch: pytest.MonkeyPatch) 
     disjoint.refuse_trained_on(Path("g"), ["celeba/7450"])
     with pytest.raises(UsageError, match="1 of the people to measure"):
         disjoint.refuse_trained_on(Path("g"), ["celeba/7201", "celeba/7450"])
+
+
+def test_a_folder_may_hold_people_of_lfw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another dataset's name a generator knows them all the same; a number is nobody's name."""
+    monkeypatch.setattr(disjoint, "read_card", lambda _: Card())
+    assert disjoint.namesakes(Path("g"), "folder", ["seen", "7201", "new"]) == {"seen"}
+    assert disjoint.namesakes(Path("g"), "celeba", ["7201", "7450"]) == {"7201"}
+    assert disjoint.namesakes(Path("g"), "lfw", ["7201"]) == set()

@@ -43,12 +43,41 @@ def test_a_bound_by_chance_takes_the_chance_of_the_same_probes(tmp_path: Path) -
 
 def test_of_max_and_chance_the_laxer_counts(tmp_path: Path) -> None:
     mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0')
-    for luck, bound in ((0.1, 0.3), (0.001, 0.05), (0.2, 0.5)):  # three times 0.2 would tell nothing
+    for luck, bound in ((0.1, 0.3), (0.001, 0.05)):
         gated, _ = gates.apply(mine, [figure("x", 0.1), figure("x", luck, control="chance")])
         assert gated[0].gate is not None
         assert gated[0].gate.bound == pytest.approx(bound)
     gated, _ = gates.apply(mine, [figure("x", 0.1)])
     assert gated[0].passed is False  # without a chance the bound stands
+
+
+def test_of_few_people_nobody_passes_and_only_more_than_a_guess_fails(tmp_path: Path) -> None:
+    """Three times a guess of 0.2 tells nothing. Of two people a perfect method names half: that is neither."""
+    text = '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0\n'
+    mine, owed = rules(tmp_path, text), rules(tmp_path, text + "required = true\n")
+
+    def passed(asked: list[gates.Rule], value: float, interval: tuple[float, float] | None, luck: float) -> bool | None:
+        one = Measurement("x", "m", "release", value, interval, 10)
+        gated, missing = gates.apply(asked, [one, figure("x", luck, "m", "chance")])
+        assert missing == []
+        assert len(gates.unheld(asked, gated)) == (gated[0].gate is None)
+        return gated[0].passed
+
+    assert passed(mine, 0.1, (0.0, 0.4), 0.2) is None
+    assert passed(mine, 0.5, (0.2, 0.8), 0.5) is None
+    assert passed(mine, 0.6, (0.3, 0.9), 0.5) is None
+    assert passed(mine, 0.9, (0.6, 1.0), 0.5) is False
+    assert passed(mine, 0.9, None, 0.5) is False  # how sure it is, is not known
+    assert passed(mine, float("nan"), None, 0.5) is False
+    assert [passed(owed, value, (0.0, 1.0), 0.2) for value in (0.1, 0.6)] == [True, False]
+
+
+def test_gates_that_were_not_asked_are_named(tmp_path: Path) -> None:
+    text = "".join(f'[[gate]]\nname = "{name}"\nmodel = "m"\nmax = 1\n' for name in ("x", "y", "y"))
+    mine = rules(tmp_path, text + '[[gate]]\nname = "z"\nmax = 1\nrequired = true\n')
+    (note,) = gates.unasked(mine, [figure("x", 0.5, "m"), figure("y", 0.5, "m", "original")])
+    assert note == "gates that were not asked, for want of their figure: y by m"
+    assert gates.unasked(mine[:1], [figure("x", 0.5, "m")]) == []
 
 
 def test_a_gallery_that_is_too_small_passes_no_required_gate(tmp_path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from dsanon_eval import generator_figures
-from dsanon_eval.seeing.cache import FILE
+from dsanon_eval.attacks import disjoint
+from dsanon_eval.seeing.cache import FILE, Cache
 from dsanon_eval.seeing.known_faces import KnownFace
 from dsanon_eval.seeing.observation import Instruments
 from small_datasets import small_datasets
 
+from dsanon.errors import UsageError
 from dsanon.models import store
 from dsanon.sample import Region, Sample
 
@@ -82,6 +85,24 @@ def test_where_nothing_can_be_controlled_a_note_says_so(monkeypatch: pytest.Monk
     assert generator_figures._control(bench, [ann, ann], WEIGHTS, 2, 2) == []
     assert generator_figures._control(bench, [ann, bob], WEIGHTS, 0, 2) == []
     assert ["2 vectors, 2 faces of each, 1 people" in bench.notes[0], "0 vectors" in bench.notes[1]] == [True, True]
+
+
+def test_who_stands_first_in_a_pair_is_painted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ann_One is the first image of strangers' pairs alone: no second image, but a source of identity control."""
+    data = small_datasets(tmp_path)
+    fold = "Ann_Two\t1\t2\nAnn_One\t1\tAnn_Two\t2\n"
+    (data / "lfw" / "pairs.txt").write_text(f"2\t1\n{fold}{fold}")
+    asked: list[set[str]] = []
+
+    def trained(_: Path, people: Iterable[str]) -> set[str]:
+        asked.append(set(people))
+        return {"lfw/Ann_One"} & asked[-1]
+
+    monkeypatch.setattr(disjoint, "trained_on", trained)
+    monkeypatch.setattr(generator_figures, "_lfw", lambda *_: [])
+    with Cache(None) as cache, pytest.raises(UsageError, match="1 of the people to measure"):
+        generator_figures.measure(data, WEIGHTS, 0, 2, 2, 2, tmp_path / "out.json", cache)
+    assert asked == [{"lfw/Ann_One", "lfw/Ann_Two"}]
 
 
 def test_a_number_below_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

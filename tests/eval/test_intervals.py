@@ -39,7 +39,45 @@ def test_many_shares_at_once_are_the_same_as_one_by_one() -> None:
     assert together == pytest.approx(np.array([share_of_people(row, people) for row in hits]))
     draws = np.random.default_rng(0).integers(0, 7, (1000, 7))  # by hand, for the second
     rows = [np.concatenate([hits[1][p::7] for p in draw]).mean() for draw in draws]
-    assert together[1] == pytest.approx(np.quantile(rows, (0.025, 0.975)))
+    low, high = np.quantile(rows, (0.025, 0.975))
+    p = hits[1].mean()
+    variance = 7 / 6 * sum((hits[1][k::7].sum() - p * len(hits[1][k::7])) ** 2 for k in range(7)) / 50**2
+    worth = min(50.0, p * (1 - p) / variance * (1.959964 / 2.446912) ** 2)  # Student's, 6 degrees of freedom
+    beside = wilson(p * worth, worth) or (0, 0)
+    assert together[1] == pytest.approx([min(low, beside[0]), max(high, beside[1])], abs=1e-5)
+
+
+def test_two_people_who_differ_little_are_still_two_people() -> None:
+    """The bootstrap draws one or the other: [0.9, 1]. It cannot know a third."""
+    hits, people = [1] * 90 + [0] * 10 + [1] * 100, ["a"] * 100 + ["b"] * 100
+    low, high = share_of_people(hits, people)
+    assert low < 0.5
+    assert high == pytest.approx(1.0, abs=0.01)
+    assert low >= (wilson(0.95 * 2, 2) or (1,))[0]  # never less than if all photos of one person were one
+
+
+@pytest.mark.parametrize(("people", "faces", "share"), [(2, 50, 0.1), (30, 16, 0.01)])
+def test_ninety_five_of_a_hundred_intervals_hold_the_truth(people: int, faces: int, share: float) -> None:
+    """Beta-binomial people (correlation 0.1); of the bootstrap alone some 46 and 10 of a hundred did not."""
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(people), faces).tolist()
+    missed = 0
+    for _ in range(100):
+        each = rng.beta(9 * share, 9 * (1 - share), people)
+        low, high = share_of_people((rng.random((people, faces)) < each[:, None]).ravel(), who)
+        missed += not low <= share <= high
+    assert missed <= 8
+
+
+def test_the_mean_of_few_is_stretched_and_stays_what_it_can_be() -> None:
+    """Of two people the bootstrap's ends are theirs, 0.5 and 0.9; Student's t of one degree of freedom is 12.7."""
+    half = 0.2 * 12.7062 / 1.959964 * 2**0.5
+    assert bootstrap_mean([0.5, 0.9], ["a", "b"]) == pytest.approx((0.7 - half, 0.7 + half), abs=1e-3)
+    assert bootstrap_mean([0.5, 0.9], ["a", "b"], within=(0.0, 1.0)) == (0.0, 1.0)
+    many = np.random.default_rng(0).random(400)
+    low, high = bootstrap_mean(many, list(range(400))) or (0, 0)
+    half = 1.966 * many.std(ddof=1) / 20
+    assert (low, high) == (pytest.approx(many.mean() - half, abs=0.003), pytest.approx(many.mean() + half, abs=0.003))
 
 
 def test_one_person_is_one_trial() -> None:

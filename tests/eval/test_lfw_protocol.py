@@ -7,6 +7,8 @@ import pytest
 from dsanon_eval.attacks.lfw_protocol import (
     FoldScores,
     all_pairs_impostors,
+    drawn,
+    drawn_of,
     fold_rates,
     fold_scores,
     measure,
@@ -77,6 +79,21 @@ def test_a_pair_without_a_face_is_no_success_of_privacy() -> None:
 def test_all_pairs_are_of_different_people_only() -> None:
     vectors = {("a", 1): np.float32([0, 0]), ("a", 2): np.float32([1, 0]), ("b", 1): np.float32([4, 0])}
     assert sorted(all_pairs_impostors(vectors).tolist()) == [-4.0, -3.0]
+
+
+def test_a_sample_of_impostors_is_of_everybody_and_of_no_letter_first() -> None:
+    """A has twenty photos, 25 others two each: of 26 photos every person gives one, of 13 half of the people do."""
+    keys = [("A", i) for i in range(20)] + [(f"{letter}", i) for letter in "BCDEFGHIJKLMNOPQRSTUVWXYZ" for i in (0, 1)]
+    assert {person for person, _ in drawn(keys, 26)} == {person for person, _ in keys}
+    some = drawn(keys, 13)
+    assert len({person for person, _ in some}) == 13
+    assert {person for person, _ in some} != set("ABCDEFGHIJKLM")
+    assert some == drawn(reversed(keys), 13)
+    assert drawn(keys, 1000) == sorted(keys)
+    vectors = {key: np.float32([i, 0]) for i, key in enumerate(keys)}
+    assert all_pairs_impostors(vectors, limit=13).size == 13 * 12 / 2
+    assert drawn_of(4000) == "all 4,000 photos"
+    assert drawn_of(4001).startswith("4,000 of 4,001 photos")
 
 
 def test_roc_rises_from_strict_to_lax() -> None:

@@ -86,6 +86,38 @@ def test_the_protocol_where_its_pairs_are_there(tmp_path: Path, monkeypatch: pyt
     assert found["tar_at_far_own", "original"] == 1.0
 
 
+def test_the_protocol_says_which_pairs_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth photo of A was withheld: its pair is in pairs.txt, and in no figure."""
+    monkeypatch.setattr(lfw_release, "ENOUGH", 1)
+    pairs = "2\t2\nPerson_A\t1\t2\nPerson_A\t1\t{}\nPerson_A\t1\tPerson_B\t2\nPerson_B\t1\tPerson_D\t2\n"
+    pairs += "Person_C\t1\t2\nPerson_B\t1\t2\nPerson_C\t1\tPerson_D\t2\nPerson_C\t2\tPerson_D\t2\n"
+    whole = case(tmp_path, pairs=pairs.format(2))
+    assert lfw_release.left_out(whole, gathered()) == []
+    (note,) = lfw_release.left_out(case(tmp_path, pairs=pairs.format(5)), gathered())
+    assert note.startswith("verification: LFW's protocol is of 7 of the 8 pairs of pairs.txt")
+    assert lfw_release.left_out(case(tmp_path, "celeba", pairs), gathered()) == []
+
+
+def test_the_pairs_of_somebody_with_many_photos_are_of_all_of_them(tmp_path: Path) -> None:
+    """Of 50 photos 2,450 pairs could be made and 40 are: not all against the first photo, which is a bad one."""
+    people = ["A"] * 50 + ["B"]
+    original = np.vstack([np.full((1, 4), 50.0), np.tile(10 * np.eye(4)[:1], (49, 1)), 10 * np.eye(4)[1:2]])
+    faces, files = [face(person) for person in people], [f"{i}.jpg" for i in range(51)]
+    known = Gathered(faces, files, people, {"original": picture(original), "release": picture(original)})
+    found = values(lfw_release.verification(case(tmp_path, "celeba"), known, "x", "x"))
+    assert found["tar_at_far_all_pairs", "release"] == 39 / 40  # 0 where all pairs are the first photo's
+
+
+def test_a_sample_of_impostors_is_told() -> None:
+    some = gathered()
+    many = replace(some, faces=some.faces * 501)
+    (note,) = lfw_release.strangers(many)
+    assert note == (
+        "verification: the pairs of different people are of 4,000 of 4,008 photos, drawn by a hash of their names, "
+        "one of everybody first"
+    )
+
+
 def test_without_impostors_nothing_is_verified(tmp_path: Path) -> None:
     """Of two people one was aligned: no pair of strangers, so no threshold; a rate of 0 would be a pass for free."""
     some = gathered()

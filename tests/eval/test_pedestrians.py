@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,3 +131,16 @@ def test_watching_looks_at_both_pictures(monkeypatch: pytest.MonkeyPatch) -> Non
     assert looked == [100, 107]
     assert (len(shots), len(outside)) == (1, 1)
     assert people.watch([pair(7, (slice(0, 1), slice(0, 1)))], people=False)[0] == []
+
+
+def test_bodies_that_are_not_asked_are_told() -> None:
+    """Of three pictures two are looked at; a sequence's frames are told elsewhere."""
+    shown = {"people": lambda _: (["a", "b", "c", "a"], [], []), "about": {}}
+    case = SimpleNamespace(dataset="coco", **shown)
+    note = "bodies were looked at in 2 of the 3 pictures that show one, drawn by their names"
+    assert people.sampled(case, {"a", "b", "x"}) == [note]  # type: ignore[arg-type]
+    assert people.sampled(case, {"a", "b", "c"}) == []  # type: ignore[arg-type]
+    assert people.sampled(SimpleNamespace(dataset="mots", **shown), {"a"}) == []  # type: ignore[arg-type]
+    case.about = {"counts": {"regions": {"body": {"kept": 4}}}}
+    (kept,) = people.sampled(case, {"a", "b", "c"})  # type: ignore[arg-type]
+    assert kept.startswith("4 bodies were kept")

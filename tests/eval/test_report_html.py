@@ -6,9 +6,12 @@ import itertools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from audited_release import HOSTILE, make_audit, make_release
+from dsanon_eval.measurement import Gate, Measurement
+from dsanon_eval.report.audit_files import AuditFiles
 from dsanon_eval.report.page import write_report
 
 from dsanon.errors import KeyFileError, ReleaseError, UsageError
@@ -121,9 +124,20 @@ def test_source_crops_go_to_the_private_side_only(paths: ReleasePaths) -> None:
     public = Page(write_report(paths.release))
     assert len(public.all("img")) == 2
     assert "faces of real people" not in public.text
+    for told in ("similarity 0.60", "a recogniser takes it for the original"):  # where to look is nothing to publish
+        assert told in private.text
+        assert told not in public.text
     assert str(paths.private) not in public.text
     with pytest.raises(UsageError, match="--source"):
         write_report(paths.release, with_source=True)
+
+
+def test_a_figure_that_fails_hides_no_missing_one_of_its_name() -> None:
+    failed = Measurement("x", "m", "original", 0.2, None, 9, None, Gate("min", 0.5))
+    missing = "x by m on release, which is required, was not measured: its weights are not here"
+    lines = ["x by m on original: 0.2, expected at least 0.5 (n 9)", missing]
+    files = SimpleNamespace(failed=[failed], report={"gates": {"failures": lines}})
+    assert AuditFiles.missing.fget(files) == [missing]  # type: ignore[attr-defined]
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dsanon_eval.attacks import subgroups
 from dsanon_eval.attacks.reidentification import Ranks
+from dsanon_eval.utility import detection
 from faces import drawn_landmarks
 from gathered_faces import gathered, picture
 
@@ -52,9 +53,29 @@ def test_detection_by_group_is_of_faces_found_before() -> None:
     before[:10] = False
     again[:25] = False
     groups: subgroups.Traits = {"size": ["small"] * 45 + ["large"] * 45}
-    got = {m.name + m.control: m for m in subgroups.detected(before, again, PEOPLE, groups, "hog")}
+    treated = np.ones(90, bool)
+    got = {m.name + m.control: m for m in subgroups.detected(before, again, treated, PEOPLE, groups, "hog")}
     assert got["subgroup_detection_rate_sizerelease, small"].value == pytest.approx(20 / 35)
     assert got["subgroup_worst_detection_raterelease"].value == pytest.approx(20 / 35)
+    assert not any(name.startswith("subgroup_covered") for name in got)
+
+
+def test_who_was_covered_is_counted_and_does_not_stand_among_the_painted() -> None:
+    """Detection's subgroups are of the faces of detection_rate; a group that is covered more often shows as that."""
+    treated = np.ones(90, bool)
+    treated[:9] = False
+    again = treated.copy()  # a cover is not found
+    again[9:12] = False
+    groups: subgroups.Traits = {"light": ["dark"] * 45 + ["light"] * 45}
+    rows = subgroups.detected(np.ones(90, bool), again, treated, PEOPLE, groups, "hog")
+    got = {m.name + m.control: m for m in rows}
+    assert got["subgroup_detection_rate_lightrelease, dark"].value == pytest.approx(33 / 36)
+    assert got["subgroup_worst_detection_raterelease"].value == pytest.approx(33 / 36)
+    assert got["subgroup_worst_detection_raterelease"].n == 36
+    assert got["subgroup_covered_lightrelease, dark"].value == pytest.approx(9 / 45)
+    assert got["subgroup_covered_lightrelease, light"].value == 0.0
+    assert detection.covered("hog", ~treated)[0].startswith("9 faces that hog finds in the original could only be cov")
+    assert detection.covered("hog", np.zeros(90, bool)) == []
 
 
 def test_size_light_and_attributes_of_faces() -> None:

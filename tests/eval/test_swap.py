@@ -24,9 +24,11 @@ def test_the_nearest_photo_and_never_the_probe_itself() -> None:
 
 def test_a_target_that_is_found_is_counted_with_chance_and_real_photos_beside() -> None:
     probes = Probes(np.array([[0.1], [0.2], [10.2], [19.0]], np.float32), ["a", "b", "b", "a"], ["x", "y", "x", "y"])
-    found = {m.control: m for m in recall({"release": probes}, GALLERY, WHO, "net")}
+    other = Probes(probes.vectors[:1], ["c"], ["x"])  # of another target: its chance is no part of the release's
+    found = {m.control: m for m in recall({"release": probes, "blur9": other}, GALLERY, WHO, "net")}
     assert (found["release"].value, found["release"].n) == (0.5, 4)
     assert found["chance"].value == pytest.approx(2 / 5)  # all four targets have two of the five photos
+    assert found["chance"].n == 4
     assert (found["target"].value, found["target"].n) == (1.0, 4)  # c's only photo cannot be found among the others
 
 
@@ -91,12 +93,14 @@ def test_few_faces_are_no_clean_bill(
 def test_a_bound_that_one_stranger_sets_is_uncertain() -> None:
     strangers = np.linspace(3.0, 4.0, 53, dtype=np.float32)[:, None]
     made = Probes(np.array([[5.0]], np.float32), ["a"], ["x"])
-    (own, *_) = near({"release": made}, strangers, [*"abc" * 17, "a", "b"], GALLERY, WHO, "net")
-    assert own.control == "original"
-    assert own.value == pytest.approx(1 / 53)
-    assert own.ci95 is not None
-    assert own.ci95[0] <= 0.004
-    assert own.ci95[1] == pytest.approx(0.099, abs=0.002)  # Wilson's of one in 53; the bootstrap says 0.06
+    every = [f"s{i}" for i in range(53)]
+    for whose, high in ((every, 0.099), ([*"abc" * 17, "a", "b"], 0.286)):  # Wilson's of one in 53; of three people
+        (own, *_) = near({"release": made}, strangers, whose, GALLERY, WHO, "net")
+        assert own.control == "original"
+        assert own.value == pytest.approx(1 / 53)
+        assert own.ci95 is not None
+        assert own.ci95[0] <= 0.004
+        assert own.ci95[1] == pytest.approx(high, abs=0.002)  # the bootstrap says 0.06
 
 
 def test_nobody_may_be_measured_who_may_train() -> None:

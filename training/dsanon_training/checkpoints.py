@@ -106,10 +106,18 @@ def start_from(path: Path, identities: list[str], parts: dict[str, Any], critics
             network.load_state_dict(theirs | {"identity.weight": codes})
         except RuntimeError as error:
             raise RecipeError(f"init: {path} has other widths than the recipe: {str(error).splitlines()[-1]}") from None
-    if judges:
-        known_here = {name.split(".")[0] for name in judges}  # a critic that the file lacks learns from nothing
-        load_critics(beside, tuple(c for c in critics if c is not strangers and type(c).__name__ in known_here))
+    if judges:  # a critic that the file lacks learns from nothing
+        held = critics_in(beside)
+        load_critics(beside, tuple(c for c in critics if c is not strangers and type(c).__name__ in held))
     return card.steps
+
+
+def critics_in(path: Path) -> set[str]:
+    """The classes of the critics that an export holds."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        return {name.split(".")[0] for name in file.keys()}  # noqa: SIM118
 
 
 def load_critics(path: Path, critics: tuple[nn.Module, ...]) -> None:

@@ -110,14 +110,13 @@ def distances(vectors: npt.ArrayLike, who: Sequence[Trial], people: Sequence[str
         apart = np.linalg.norm(x[a[rows]] - x[b[rows]], axis=1)
         names = person[a[rows]].tolist()
         mean = float(apart.mean())
-        out.append(
-            Measurement(f"control_distance_{kind}", model, "release", mean, bootstrap_mean(apart, names), len(rows))
-        )
+        interval = bootstrap_mean(apart, names, within=(0.0, np.inf))
+        out.append(Measurement(f"control_distance_{kind}", model, "release", mean, interval, len(rows)))
         if model == "dlib_resnet":
             one = apart < DLIB_SAME_PERSON
-            interval = share_of_people(one, names)
+            share = share_of_people(one, names)
             out.append(
-                Measurement(f"control_{kind}_is_one_person", model, "release", float(one.mean()), interval, len(rows))
+                Measurement(f"control_{kind}_is_one_person", model, "release", float(one.mean()), share, len(rows))
             )
     return out
 

@@ -19,6 +19,15 @@ from dsanon_eval.seeing.observation import usable
 _NAMED = ("lfw", "celeba")  # whose labels people go by where they train
 
 
+def namesakes(weights: Path, dataset: str, labels: Iterable[str]) -> set[str]:
+    """Those ``labels`` of ``dataset`` that the generator was trained on: there, or under LFW's or CelebA's name, for a
+    folder may hold these. A number alone tells of its own dataset only. Raises WeightsError for no generator.
+    """
+    named = {f"{dataset}/{label}": label for label in labels}
+    named |= {f"{other}/{label}": label for label in named.values() if not label.isdecimal() for other in _NAMED}
+    return {named[name] for name in trained_on(weights, named)}
+
+
 def identities_of(weights: Path, people: Iterable[str]) -> dict[str, int]:
     """Those of ``people`` (``dataset/label``) who are identities of the generator's control vector, and which.
 

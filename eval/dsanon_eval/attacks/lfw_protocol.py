@@ -6,7 +6,8 @@ threshold of a fold comes from the other folds, never from its own pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ from dsanon_eval.intervals import over_folds, shares_of_people
 from dsanon_eval.measurement import Curve, Measurement
 
 FAR = 0.001
+MOST = 4000  # photos of which all pairs are compared: eight million pairs
 Floats = npt.NDArray[np.float64]
+Key = tuple[str, int]  # person and number of a photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def scores_of(pairs: Sequence[Pair], first: Vectors, second: Vectors) -> Floats:
     return scores
 
 
-Vectors = dict[tuple[str, int], npt.NDArray[np.float32]]  # (person, number) → embedding
+Vectors = dict[Key, npt.NDArray[np.float32]]
 
 
 def fold_scores(folds: Sequence[Sequence[Pair]], originals: Vectors, second: Vectors) -> list[FoldScores]:
@@ -105,9 +108,31 @@ def fold_rates(folds: Sequence[FoldScores], calibration: str, far: float = FAR) 
     return rates
 
 
-def all_pairs_impostors(vectors: Vectors, limit: int = 4000) -> Floats:
-    """Scores of all pairs of different people among (at most ``limit``, the first in order) embeddings."""
-    keys = sorted(vectors)[:limit]
+def drawn(keys: Iterable[Key], limit: int = MOST) -> list[Key]:
+    """At most ``limit`` of the photos, sorted: one of everybody before a second of anybody; who and which follows from
+    a hash of the names, so that no letter of the alphabet is preferred.
+    """
+    mine: dict[str, list[Key]] = {}
+    for key in sorted(keys, key=_hashed):
+        mine.setdefault(key[0], []).append(key)
+    turns = sorted((turn, _hashed((person, 0)), key) for person, own in mine.items() for turn, key in enumerate(own))
+    return sorted(key for *_, key in turns[:limit])
+
+
+def drawn_of(count: int, limit: int = MOST) -> str:
+    """In words: of how many of ``count`` photos the pairs are."""
+    if count <= limit:
+        return f"all {count:,} photos"
+    return f"{limit:,} of {count:,} photos, drawn by a hash of their names, one of everybody first"
+
+
+def _hashed(key: Key) -> bytes:
+    return hashlib.sha256(f"impostor {key[0]} {key[1]}".encode("utf-8", "surrogateescape")).digest()
+
+
+def all_pairs_impostors(vectors: Vectors, limit: int = MOST) -> Floats:
+    """Scores of all pairs of different people among at most ``limit`` embeddings; see :func:`drawn`."""
+    keys = drawn(vectors, limit)
     if not keys:
         return np.zeros(0)
     x = np.array([vectors[key] for key in keys], dtype=np.float32)

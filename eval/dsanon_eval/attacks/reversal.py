@@ -28,7 +28,14 @@ from dsanon_eval.seeing.pictures import RESTORED, Means, Studio
 
 NAME, UNTOUCHED = "reversal_recall_at_1", "reversal_untouched_recall_at_1"
 LEAST = 100  # pairs to learn from: with fewer the attacker is no measure of anything
-_CODE = ("dsanon.sources.clip", "dsanon_eval.networks.undo", "dsanon_eval.seeing.faces", "dsanon_eval.seeing.pictures")
+_CODE = (
+    "dsanon.sources.clip",
+    "dsanon.sources.mp4",
+    "dsanon_eval.networks.undo",
+    "dsanon_eval.seeing.clips",
+    "dsanon_eval.seeing.faces",
+    "dsanon_eval.seeing.pictures",
+)
 
 
 def sides(case: Case, chosen: Iterable[str], measured: int, pairs: int) -> tuple[set[str], set[str]]:

@@ -19,7 +19,7 @@ from dsanon_eval.measurement import Measurement
 from dsanon_eval.seeing.faces import place
 from dsanon_eval.seeing.gathered import Gathered
 
-RECALL, DETECTION = "subgroup_recall_at_1", "subgroup_detection_rate"
+RECALL, DETECTION, COVERED = "subgroup_recall_at_1", "subgroup_detection_rate", "subgroup_covered"
 WORST_RECALL, WORST_DETECTION = "subgroup_worst_recall_at_1", "subgroup_worst_detection_rate"
 LEAST = 30  # probes of a group that gets a verdict
 TURNS = ((15.0, "1: to 15°"), (30.0, "2: 15° to 30°"), (np.inf, "3: over 30°"))
@@ -73,13 +73,26 @@ def recall(found: Ranks, groups: Traits, model: str, control: str) -> list[Measu
 
 
 def detected(
-    before: npt.ArrayLike, again: npt.ArrayLike, people: Sequence[str], groups: Traits, detector: str
+    before: npt.ArrayLike,
+    again: npt.ArrayLike,
+    treated: npt.ArrayLike,
+    people: Sequence[str],
+    groups: Traits,
+    detector: str,
 ) -> list[Measurement]:
-    """The share of faces found in the original that are found in the release, by group; (n,) bool each."""
-    rows = np.flatnonzero(np.asarray(before, dtype=bool)).tolist()
+    """By group, of the faces found in the original: of those ``treated`` the share found in the release, as
+    detection_rate has it; and, where anybody was, the share that could only be covered. (n,) bool each.
+    """
+    found, method = np.asarray(before, dtype=bool), np.asarray(treated, dtype=bool)
+    out: list[Measurement] = []
+    if (found & ~method).any():
+        every = np.flatnonzero(found).tolist()
+        hidden = (~method[every]).astype(np.float64)
+        out += _by_group(COVERED, hidden, [people[i] for i in every], every, groups, detector, "release")
+    rows = np.flatnonzero(found & method).tolist()
     hits = np.asarray(again, dtype=np.float64)[rows]
     who = [people[i] for i in rows]
-    out = _by_group(DETECTION, hits, who, rows, groups, detector, "release")
+    out += _by_group(DETECTION, hits, who, rows, groups, detector, "release")
     some = [mine for _, _, mine in _groups(rows, groups) if len(mine) >= LEAST]
     if some:
         worst = min(some, key=lambda mine: float(hits[mine].mean()))

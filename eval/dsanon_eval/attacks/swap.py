@@ -62,6 +62,8 @@ def recall(
 ) -> list[Measurement]:
     """Share of each control's probes whose nearest gallery photo is of the target; and chance, and real photos.
 
+    asked: the release first, whose targets chance is of: over as many probes, not over all controls' together
+
     gallery: (m, d) of ``who``; each of its photos is asked for among the others, as the control ``target``: how strong
     the recogniser is. Intervals: the wider of those over targets and over the photos' people.
     """
@@ -71,7 +73,7 @@ def recall(
         missing = ~np.isfinite(probes.vectors).all(axis=1)
         hits = np.array([who[i] == target for i, target in zip(index, probes.targets, strict=True)]) | missing
         out.append(_share(RECALL, model, control, hits, probes))
-    targets = [target for probes in asked.values() for target in probes.targets]
+    targets = next(iter(asked.values())).targets  # chance is the first one's: the release's
     out.append(Measurement(RECALL, model, "chance", _chance(targets, who), None, len(targets)))
     photos, (index, _) = Counter(who), nearest(gallery, gallery, np.arange(len(gallery)))
     several = np.array([photos[person] > 1 for person in who])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import islice, permutations
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -27,18 +27,35 @@ def verification(case: Case, gathered: Gathered, name: str, model: str) -> Found
     """TAR at FAR 0.001 with the second image of a pair as each control has it."""
     vectors = {control: picture.embeddings[name] for control, picture in gathered.pictures.items()}
     figures, curves = _all_pairs(gathered, vectors, model)
-    if case.dataset == "lfw" and (case.source / "pairs.txt").is_file():
-        more, lines = _protocol(case.source / "pairs.txt", gathered, vectors, model)
-        if more:
-            figures += more
-            curves = [curve for curve in curves if not curve.figure.startswith("roc")] + lines
+    folds, _ = _folds(case, gathered)
+    if folds:
+        more, lines = _protocol(folds, gathered, vectors, model)
+        figures += more
+        curves = [curve for curve in curves if not curve.figure.startswith("roc")] + lines
     return figures, curves
 
 
+def left_out(case: Case, gathered: Gathered) -> list[str]:
+    """A note where LFW's protocol is of fewer pairs than pairs.txt has."""
+    folds, every = _folds(case, gathered)
+    count = sum(map(len, folds))
+    if not folds or count == every:
+        return []
+    return [
+        f"verification: LFW's protocol is of {count:,} of the {every:,} pairs of pairs.txt: of the others a photo was "
+        "withheld, kept by consent, or is not in the sample"
+    ]
+
+
 def strangers(gathered: Gathered) -> list[str]:
-    """A note where the pairs of different people are so few that a rate of ``FAR`` cannot be measured with them."""
+    """A note where the pairs of different people are so few that a rate of ``FAR`` cannot be measured with them, or so
+    many that they are of a sample.
+    """
     people = Counter(face.person for face in gathered.faces if face.labelled and face.region.landmarks)
-    pairs = (sum(people.values()) ** 2 - sum(count**2 for count in people.values())) // 2
+    count = sum(people.values())
+    if count > lfw_protocol.MOST:
+        return [f"verification: the pairs of different people are of {lfw_protocol.drawn_of(count)}"]
+    pairs = (count**2 - sum(photos**2 for photos in people.values())) // 2
     if not pairs or pairs * FAR >= 1:
         return []  # of none there is no figure either
     return [
@@ -47,13 +64,28 @@ def strangers(gathered: Gathered) -> list[str]:
     ]
 
 
-def _protocol(path: Path, gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str) -> Found:
-    keys = [_image(file) if face.labelled else None for file, face in zip(gathered.files, gathered.faces, strict=True)]
-    there = {key for key in keys if key}
-    folds = [[p for p in fold if _sides(p) <= there] for fold in parse_pairs(path)]
+def _folds(case: Case, gathered: Gathered) -> tuple[list[list[Pair]], int]:
+    """LFW's folds with those pairs whose photos are both measured, and how many pairs pairs.txt has; none where there
+    is no such file, or too few are left.
+    """
+    path = case.source / "pairs.txt"
+    if case.dataset != "lfw" or not path.is_file():
+        return [], 0
+    there, every = {key for key in _keys(gathered) if key}, parse_pairs(path)
+    folds = [[p for p in fold if _sides(p) <= there] for fold in every]
     fewest = min(sum(p.same == same for p in fold) for same in (True, False) for fold in folds)
-    if len(folds) < 2 or fewest < ENOUGH:
-        return [], []
+    return ([], 0) if len(folds) < 2 or fewest < ENOUGH else (folds, sum(map(len, every)))
+
+
+def _keys(gathered: Gathered) -> list[tuple[str, int] | None]:
+    """Of every row: LFW's person and number, None for who is not named."""
+    return [_image(file) if face.labelled else None for file, face in zip(gathered.files, gathered.faces, strict=True)]
+
+
+def _protocol(
+    folds: list[list[Pair]], gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str
+) -> Found:
+    keys = _keys(gathered)
     figures: list[Measurement] = []
     curves: list[Curve] = []
     originals = _named(keys, vectors["original"])
@@ -68,7 +100,7 @@ def _protocol(path: Path, gathered: Gathered, vectors: dict[str, npt.NDArray[np.
 
 
 def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], model: str) -> Found:
-    """Every ordered pair of two photos of one person, the second as the control has it.
+    """Ordered pairs of two photos of one person (``_ALL_PAIRS`` at most), the second as the control has it.
 
     Impostors: all pairs of originals of different people who are named and could be aligned; without any there is no
     threshold, and no figure. A face that could not be read counts as accepted.
@@ -77,7 +109,7 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
     for i, face in enumerate(gathered.faces):
         if face.labelled:
             rows.setdefault(face.person, []).append(i)
-    pairs = [pair for mine in rows.values() for pair in islice(permutations(mine, 2), _ALL_PAIRS)]
+    pairs = [pair for mine in rows.values() for pair in islice(_each_in_turn(mine), _ALL_PAIRS)]
     if not pairs or len(rows) < 2:
         return [], []
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
@@ -106,6 +138,13 @@ def _all_pairs(gathered: Gathered, vectors: dict[str, npt.NDArray[np.float32]], 
         curves.append(lfw_protocol.similarity(scores, model, control))
     curves.append(lfw_protocol.similarity(everybody, model, "impostors"))
     return figures, curves
+
+
+def _each_in_turn(photos: list[int]) -> Iterator[tuple[int, int]]:
+    """Every ordered pair of two of them, so that the first few are of all photos on either side."""
+    for apart in range(1, len(photos)):
+        for i, photo in enumerate(photos):
+            yield photo, photos[(i + apart) % len(photos)]
 
 
 def _image(file: str) -> tuple[str, int] | None:

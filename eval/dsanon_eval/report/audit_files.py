@@ -81,7 +81,7 @@ class AuditFiles:
     @property
     def missing(self) -> list[str]:
         """The audit's lines on failures that no figure stands behind: what was required and not measured."""
-        measured = tuple(f"{f.name} by {f.model} on " for f in self.failed)
+        measured = tuple(f"{f.name} by {f.model} on {f.control}: " for f in self.failed)
         lines = self.report.get("gates", {}).get("failures", [])
         return [str(line) for line in lines if not (measured and str(line).startswith(measured))]
 

@@ -26,7 +26,7 @@ from dsanon_eval.report.audit_files import AuditFiles, read_audit
 from dsanon_eval.report.chapters import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
 from dsanon_eval.report.cutouts import crop, open_picture
 from dsanon_eval.report.figures import draw_curves, draw_rows, draw_trade_off, finite
-from dsanon_eval.review.queue import current_queue
+from dsanon_eval.review.queue import build, current_queue
 from dsanon_eval.seeing.clips import frame_of
 
 RISKIEST = 24  # regions that the page shows
@@ -106,7 +106,9 @@ def write_report(
     files = read_audit(paths)
     drawn = drawn or draw(files.measurements, files.curves, paths.release)
     originals = _originals(paths, source, key) if with_source and source else {}
-    regions = _regions(paths.release / "data", current_queue(paths.private, files.manifest), originals)
+    # whose face resembles its original, by a recogniser, is nothing to publish: the public page goes by the manifest
+    queue = current_queue(paths.private, files.manifest) if with_source else build(files.manifest)
+    regions = _regions(paths.release / "data", queue, originals)
     page = _page(files, drawn, regions, with_source)
     if with_source:
         out, mode = paths.private / "audit" / "report-with-source.html", PRIVATE

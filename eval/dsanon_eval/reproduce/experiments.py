@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dsanon.config import GENERATORS
 from dsanon.errors import UsageError
 from dsanon.sources.lfw import Pair, parse_pairs
-from dsanon_eval.attacks.lfw_protocol import FAR
+from dsanon_eval.attacks.lfw_protocol import FAR, drawn_of
 from dsanon_eval.reproduce import figures, paper, rows
 from dsanon_eval.reproduce.bench import ORIGINAL, Bench, Look
 from dsanon_eval.reproduce.face_swap import swap
@@ -21,7 +21,7 @@ DETECTION = Section(
     "Detection, %",
     ("detection_rate",),
     "Faces found in the original that are found again at the same place; of the original, the share of all faces. "
-    "Intervals: bootstrap over people (Wilson over people where all faces agree).",
+    "Intervals: the wider end of the bootstrap over people and of Wilson's, over as many faces as these are worth.",
 )
 RECOGNITION = Section(
     "Recognition: Recall@1, %",
@@ -74,7 +74,7 @@ def table3(setting: Setting) -> Result:
     measured += figures.looks(second, seen)
     gafni = Row("gafni", "Gafni et al.", "gafni", missing="their weights are not public")
     shown = [wanted[0], gafni, *wanted[1:]]
-    sections = (*_verification(folds), DETECTION, DISTANCE)
+    sections = (*_verification(folds, len(faces)), DETECTION, DISTANCE)
     tables = [Table(section, shown, paper.TABLE3, measured) for section in sections]
     counts = {"folds": len(folds), "pairs": sum(map(len, folds)), "images": len(faces), "second images": len(second)}
     return Result("Table 3: LFW verification", tables, counts | unaligned(second), weights_of(wanted), bench.notes)
@@ -114,7 +114,7 @@ def _people(title: str, setting: Setting, wanted: list[Row], stated: paper.Paper
     return Result(title, tables, counts_of(faces), weights_of(wanted), setting.bench.notes)
 
 
-def _verification(folds: Sequence[Sequence[Pair]]) -> tuple[Section, ...]:
+def _verification(folds: Sequence[Sequence[Pair]], images: int) -> tuple[Section, ...]:
     """A table for each threshold; the text beside it says how many impostors of these folds stand behind it."""
     impostors = [sum(not pair.same for pair in fold) for fold in folds]
     fewest = sum(impostors) - max(impostors)
@@ -139,7 +139,7 @@ def _verification(folds: Sequence[Sequence[Pair]]) -> tuple[Section, ...]:
         Section(
             "TAR at FAR 0.001, %: threshold of all pairs of different people among the originals",
             ("tar_at_far_all_pairs",),
-            about + "The pairs are far more, and the threshold is the steadiest.",
+            about + f"The pairs are of {drawn_of(images)}: far more, and the threshold is the steadiest.",
         ),
     )
 

@@ -84,13 +84,20 @@ def method(name: str) -> Row:
 def ablations() -> list[Row]:
     """The generators of the paper's ablations, by the recipe that their files name, and those of our own network."""
     here, out = generators(), []
-    for label, recipes in ABLATIONS.items():
-        found = [name for name, (_, card) in here.items() if card.recipe in recipes]
-        out += [Row(name, f"{label} ({name})", label, here[name][0]) for name in found]
-        if not found:
-            out.append(Row(label, label, label, missing=_train(recipes[0], recipes[0])))
+    found = {label: [n for n, (_, card) in here.items() if card.recipe in of] for label, of in ABLATIONS.items()}
+    taken = {*LABELS, "chance", *(label for label, names in found.items() if not names)}
+
+    def row(name: str, label: str, paper: str) -> Row:
+        """A user may have called a generator ``original``: it is none."""
+        return Row(f"generator {name}" if name in taken else name, f"{label} ({name})", paper, here[name][0])
+
+    for label, names in found.items():
+        out += [row(name, label, label) for name in names]
+        if not names:
+            recipe = ABLATIONS[label][0]
+            out.append(Row(label, label, label, missing=_train(recipe, recipe)))
     ours = [name for name, (_, card) in here.items() if card.config.architecture == "ciagan"]
-    return [*out, *(Row(name, f"ours ({name})", "", here[name][0]) for name in ours)]
+    return [*out, *(row(name, "ours", "") for name in ours)]
 
 
 def generators() -> dict[str, tuple[Path, GeneratorCard]]:

@@ -26,7 +26,7 @@ from dsanon.render import Treatment, painted_shape
 from dsanon.sample import Pixels
 from dsanon_eval.reproduce.bench import Bench, Look, painter_of
 from dsanon_eval.reproduce.shown import painted
-from dsanon_eval.seeing.code import PAINTING, digest
+from dsanon_eval.seeing.code import LOOKING, PAINTING, digest
 from dsanon_eval.seeing.faces import place
 from dsanon_eval.seeing.observation import picture_key, zoomed
 from dsanon_eval.seeing.remembered import remembered
@@ -35,7 +35,7 @@ from dsanon_eval.utility.detection import best_at, squares
 DETECTOR = "centerface"
 MOST, ACROSS = 64, 8  # faces of a page, and of a row
 _WIDE = 1.4  # of a crop: the seam and what lies around it are to be seen
-_CODE = (*PAINTING, "dsanon_training.discriminators", "dsanon_training.backbones", __name__)
+_CODE = (*PAINTING, *LOOKING, "dsanon_eval.reproduce.shown", "dsanon_training.discriminators", __name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,19 +145,21 @@ class Critics:
 
     def __init__(self, file: Path) -> None:
         from dsanon_training.backbones import MobileNetV2Features
-        from dsanon_training.checkpoints import load_critics
-        from dsanon_training.discriminators import PixelDiscriminator, ProjectedDiscriminator
+        from dsanon_training.checkpoints import critics_in, load_critics
+        from dsanon_training.discriminators import EyesDiscriminator, PixelDiscriminator, ProjectedDiscriminator
 
-        self.pixel = PixelDiscriminator().eval()
-        self.projected = ProjectedDiscriminator(MobileNetV2Features(store.path("mobilenet_v2"))).eval()
-        load_critics(file, (self.pixel, self.projected))
+        frozen = MobileNetV2Features(store.path("mobilenet_v2"))
+        self.pixel, self.projected = PixelDiscriminator().eval(), [ProjectedDiscriminator(frozen).eval()]
+        if EyesDiscriminator.__name__ in critics_in(file):
+            self.projected.append(EyesDiscriminator(frozen).eval())
+        load_critics(file, (self.pixel, *self.projected))
 
     def __call__(self, crop: Pixels, drawn: Pixels) -> float:
-        """Mean score of a crop (128, 128, 3) with its landmark image: both critics count alike."""
+        """Mean score of a crop (128, 128, 3) with its landmark image: all critics count alike."""
         import torch
 
         with torch.inference_mode():
             photo = torch.from_numpy(crop)[None].permute(0, 3, 1, 2).float() / 127.5 - 1
             lines = torch.from_numpy(drawn)[None].permute(0, 3, 1, 2).float() / 255
-            both = self.pixel(photo, lines)[0], self.projected.judge(self.projected.look(photo)[0])
-            return float(np.mean([np.mean([float(head.mean()) for head in heads]) for heads in both]))
+            judged = [self.pixel(photo, lines)[0], *(critic.judge(critic.look(photo)[0]) for critic in self.projected)]
+            return float(np.mean([np.mean([float(head.mean()) for head in heads]) for heads in judged]))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dsanon.sample import Person
+from dsanon_eval.intervals import stretched
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.utility.pedestrians import NAME, People, Shot, annotated_boxes
 
@@ -33,7 +34,8 @@ def measure(shots: Sequence[Shot]) -> list[Measurement]:
         for name, rows in _FIGURES.items():
             value, *drawn = (float(np.mean(p[rows])) for p in precisions)
             low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
-            out.append(Measurement(name, NAME, control, value, (low, high) if low < high else None, count))
+            interval = stretched(value, (low, high), len(set(blocks)), (0.0, 1.0)) if low < high else None
+            out.append(Measurement(name, NAME, control, value, interval, count))
     return out
 
 

@@ -61,6 +61,10 @@ def measure(seen: Sequence[Outside]) -> list[Measurement]:
     groups = [one.block for one in seen]
     ratios = [min(BEST, 10 * float(np.log10(255**2 / max(one.error, 1e-12)))) for one in seen]
     return [
-        Measurement(name, "pixels", "release", float(np.mean(values)), bootstrap_mean(values, groups), len(seen))
-        for name, values in (("background_exact", [one.same for one in seen]), ("background_psnr", ratios))
+        Measurement(name, "pixels", "release", float(np.mean(values)), interval, len(seen))
+        for name, values, most in (
+            ("background_exact", [one.same for one in seen], 1.0),
+            ("background_psnr", ratios, BEST),
+        )
+        for interval in [bootstrap_mean(values, groups, within=(0.0, most))]
     ]

@@ -39,6 +39,18 @@ def seen(detector: str, found: npt.ArrayLike, people: Sequence[str]) -> list[Mea
     return [Measurement("face_seen_rate", detector, "release", float(hits.mean()), interval, hits.size)]
 
 
+def covered(detector: str, found: npt.ArrayLike) -> list[str]:
+    """A note on how many faces stand outside detection_rate and its subgroups. found: (n,) bool, covered and found in
+    the original"""
+    count = int(np.asarray(found, dtype=bool).sum())
+    if not count:
+        return []
+    return [
+        f"{count} faces that {detector} finds in the original could only be covered: they are in "
+        "detection_rate_covered and detection_rate_all, and neither in detection_rate nor in its subgroups"
+    ]
+
+
 def measure(
     detector: str,
     control: str,

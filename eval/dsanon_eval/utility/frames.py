@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.durable import read_json
+from dsanon.errors import ReleaseError, UsageError
 from dsanon.images import read_photo
 from dsanon.landmarks import face_polygon
 from dsanon.manifest import read_rows
 from dsanon.private_map import lookup
-from dsanon.sample import Box, Person, Photo, Region, Sample
+from dsanon.sample import Box, Person, Photo, Region, Sample, Unreadable
 from dsanon.sources import Source, open_source
 from dsanon.sources.stills import printable
 from dsanon_eval.seeing.case import person_of
@@ -96,7 +97,8 @@ def face_pairs(
 ) -> Iterator[Iterator[Pair]]:
     """The sequences of a release, or the ``only`` one, each as its pairs of frames in order: at most ``frames``.
 
-    Nothing for a dataset of stills. Raises KeyFileError and ReleaseError where the private map cannot be read.
+    Nothing for a dataset of stills. Raises KeyFileError and ReleaseError where the private map cannot be read;
+    UsageError where a picture with somebody in it is not in SOURCE as it was, ReleaseError where it is not in RELEASE.
     """
     configuration = (read_json(release / "release.json") or {}).get("configuration", {})
     dataset = str(configuration.get("dataset", ""))
@@ -110,6 +112,9 @@ def face_pairs(
             continue
         samples = [sample for sample in group if not sample.problem]
         matched = [theirs.get((known.files.get(sample.file, sample.file), sample.frame)) for sample in samples]
+        for sample, other in zip(samples, matched, strict=True):
+            if other is None:
+                known.refuse(sample, None, None)
         both = enumerate(zip(samples, matched, strict=True))
         there = [(number, mine, other) for number, (mine, other) in both if other is not None][:frames]
         if there:
@@ -122,23 +127,46 @@ def still_pairs(release: Path, source: Path, private: Path, dataset: str, files:
     original = open_source(dataset, source)
     theirs = {printable(sample.file): sample for sample in original.samples()}
     for file in sorted(set(files) & known.files.keys()):
-        other = theirs.get(known.files[file])
-        if other is None:
-            continue
-        after, before = read_photo(release / "data", Sample(file, file)), read_photo(source, other)
-        if isinstance(after, Photo) and isinstance(before, Photo) and after.pixels.shape == before.pixels.shape:
-            yield _pair(file, 0, Sample(file, file), other, after, before, known)
+        other, mine = theirs.get(known.files[file]), Sample(file, file)
+        after = read_photo(release / "data", mine)
+        before = None if other is None else read_photo(source, other)
+        known.refuse(mine, after, before)
+        if other and isinstance(after, Photo) and isinstance(before, Photo) and _alike(after, before):
+            yield _pair(file, 0, mine, other, after, before, known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Known:
-    """By released file and frame: painted faces, treated regions, what is withheld · files: released → source file."""
+    """By released file and frame: painted faces, treated regions, what is withheld · files: released → source file
+
+    hashes: released file → sha256 of its source and of itself
+    """
 
     faces: dict[tuple[str, int | None], list[Face]]
     regions: dict[tuple[str, int | None], list[Region]]
     bodies: dict[tuple[str, int | None], list[Body]]
     withheld: set[tuple[str, int | None]]
     files: dict[str, str]
+    hashes: dict[str, tuple[str, str]]
+
+    def refuse(self, mine: Sample, after: Photo | Unreadable | None, before: Photo | Unreadable | None) -> None:
+        """Raise UsageError or ReleaseError where somebody was treated in ``mine`` and one of both is not the very file:
+        another picture is nobody's, and one that is passed over leaves every figure without a word.
+        """
+        place = mine.file, mine.frame
+        if place not in self.regions or place in self.withheld:
+            return
+        source, release = self.hashes[mine.file]
+        if before is None or before.sha256 != source:
+            raise UsageError(
+                f"{self.files[mine.file]} is not in SOURCE, or not as it was: name the SOURCE the release was made from"
+            )
+        if after is not None and after.sha256 != release:
+            raise ReleaseError(f"data/{mine.file} is missing or was altered: make the release anew")
+
+
+def _alike(after: Photo, before: Photo) -> bool:
+    return after.pixels.shape == before.pixels.shape
 
 
 def _pairs(
@@ -146,7 +174,8 @@ def _pairs(
 ) -> Iterator[Pair]:
     ours, theirs = made.read([mine for _, mine, _ in there]), original.read([other for *_, other in there])
     for (number, mine, other), after, before in zip(there, ours, theirs, strict=True):
-        if isinstance(after, Photo) and isinstance(before, Photo) and after.pixels.shape == before.pixels.shape:
+        known.refuse(mine, after, before)
+        if isinstance(after, Photo) and isinstance(before, Photo) and _alike(after, before):
             yield _pair(name, number, mine, other, after, before, known)
 
 
@@ -170,13 +199,14 @@ def _known(release: Path, private: Path) -> _Known:
     manifest = read_rows(release / "manifest.parquet").to_pylist()
     public = {(row["sample"], row["region"]): row for row in manifest if row["region"] is not None}
     known = _Known(
-        {}, {}, {}, {(r["file"], frame_of(r["sample"])) for r in manifest if r["status"] == "quarantined"}, {}
+        {}, {}, {}, {(r["file"], frame_of(r["sample"])) for r in manifest if r["status"] == "quarantined"}, {}, {}
     )
     for row in lookup(release, private):
         shown = public.get((row["sample"], row["region"]))
         if shown is None:
             continue
         known.files[shown["file"]] = row["source_file"]
+        known.hashes[shown["file"]] = row["source_sha256"], shown["output_sha256"]
         place = shown["file"], frame_of(row["sample"])
         x0, y0, x1, y1 = shown["box"]
         box, landmarks = (x0, y0, x1, y1), tuple(row["landmarks"] or ())

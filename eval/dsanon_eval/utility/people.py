@@ -5,7 +5,7 @@ Looks at each picture of release and source once, and hands what it saw to the m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -54,6 +54,19 @@ def measure(case: Case, chosen: Iterable[str], frames: int, each: int) -> tuple[
         }
         out += tracking.masks(before, after)
     return out, notes
+
+
+def sampled(case: Case, chosen: Collection[str]) -> list[str]:
+    """A note where bodies of stills are asked in some pictures only, and how many were kept by consent."""
+    pictures, notes = set(case.people("body")[0]), []
+    if case.dataset not in SEQUENCES and not pictures <= set(chosen):
+        count = len(pictures & set(chosen))
+        notes.append(
+            f"bodies were looked at in {count} of the {len(pictures)} pictures that show one, drawn by their names"
+        )
+    if kept := case.about.get("counts", {}).get("regions", {}).get("body", {}).get("kept"):
+        notes.append(f"{kept} bodies were kept with their owners' consent and are not measured")
+    return notes
 
 
 def watch(

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.sample import Box
+from dsanon_eval.intervals import Interval, stretched
 from dsanon_eval.measurement import Gate, Measurement
 from dsanon_eval.networks.recognisers import DlibResnet
 from dsanon_eval.utility.frames import BLOCK, Face, Frame, Pair, face_pairs
@@ -118,11 +119,12 @@ class Blocks:
         n = int(totals[2])
         for control, place in (("release", 0), ("original", 1)):
             mean = float(totals[place] / n)
-            yield Measurement(name, model, control, mean, _ci95(draws[:, place] / draws[:, 2], len(table)), n)
+            yield Measurement(name, model, control, mean, _ci95(mean, draws[:, place] / draws[:, 2], len(table)), n)
         if gate is not None and totals[1] > 0:
             ratios = draws[:, 0] / np.maximum(draws[:, 1], 1e-12)
             ratio = float(totals[0] / totals[1])
-            yield Measurement(f"{name}_ratio", model, "release", ratio, _ci95(ratios, len(table)), n, gate=gate)
+            interval = _ci95(ratio, ratios, len(table))
+            yield Measurement(f"{name}_ratio", model, "release", ratio, interval, n, gate=gate)
 
 
 def measure(release: Path, source: Path, private: Path, frames: int = FRAMES) -> list[Measurement]:
@@ -232,9 +234,9 @@ def _embedder() -> Callable[[Frame, Floats], Floats]:
     return lambda frame, points: network.embed([network.chip(frame, points)])[0].astype(np.float64)
 
 
-def _ci95(draws: Floats, blocks: int) -> tuple[float, float] | None:
+def _ci95(value: float, draws: Floats, blocks: int) -> Interval | None:
     """None where there is one block only: of that no interval can be told."""
     if blocks < 2:
         return None
     low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
+    return stretched(value, (float(low), float(high)), blocks, (0.0, np.inf))

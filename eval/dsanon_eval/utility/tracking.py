@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dsanon import boxes
 from dsanon.boxes import Boxes, Floats
 from dsanon.sample import Person
-from dsanon_eval.intervals import ROUNDS, Interval
+from dsanon_eval.intervals import ROUNDS, Interval, stretched
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.utility.pedestrians import NAME, SAME, Shot, annotated_boxes, pairs
 
@@ -132,21 +132,23 @@ def figures(sequences: Mapping[str, Sequence[Scored]], model: str, control: str)
         return values | {"mota": clear["MOTA"], "idsw": clear["IDSW"], "idf1": identity["IDF1"]}
 
     values = combined(range(len(results)))
-    intervals = _intervals(combined, len(results))
+    intervals = _intervals(combined, values, len(results))
     return [
         Measurement(f"utility_{name}", model, control, float(value), intervals.get(name), count)
         for name, value in values.items()
     ]
 
 
-def _intervals(combined: Callable[[Sequence[int]], dict[str, float]], count: int) -> dict[str, Interval]:
+def _intervals(
+    combined: Callable[[Sequence[int]], dict[str, float]], values: Mapping[str, float], count: int
+) -> dict[str, Interval]:
     """Bootstrap over sequences, none where there are too few; nor of a count."""
     if count < _INTERVAL:
         return {}
     drawn = np.random.default_rng(0).integers(count, size=(ROUNDS // 5, count)).tolist()
     rounds = [combined(chosen) for chosen in drawn]
     return {
-        name: (float(low), float(high))
+        name: stretched(values[name], (float(low), float(high)), count, (-np.inf if name == "mota" else 0.0, 1.0))
         for name in rounds[0]
         if name != "idsw"
         for low, high in [np.quantile([one[name] for one in rounds], (0.025, 0.975))]

@@ -16,6 +16,7 @@ from dsanon.align import warp
 from dsanon.errors import DsanonError
 from dsanon.progress import Progress
 from dsanon.sample import Pixels
+from dsanon_eval.intervals import Interval, stretched
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks.small_detector import (
     SIDE,
@@ -142,14 +143,15 @@ def figures(
             turns[kind].append(ap(by_seed[turn], some))
     out = []
     for kind in found:
-        interval = _between(turns[kind]) if len(rows) > 1 else None
+        interval = _between(value[kind], turns[kind], len(rows), 1.0) if len(rows) > 1 else None
         out.append(Measurement(NAME, MODEL, kind, value[kind], interval, int(count.sum())))
         if kind != "original" and value["original"] >= LEARNT:
-            interval = _between(np.array(turns[kind]) / np.maximum(turns["original"], 1e-6)) if interval else None
-            out.append(Measurement(RATIO, MODEL, kind, value[kind] / value["original"], interval, int(count.sum())))
+            ratio, ratios = value[kind] / value["original"], np.array(turns[kind]) / np.maximum(turns["original"], 1e-6)
+            interval = _between(ratio, ratios, len(rows), np.inf) if interval else None
+            out.append(Measurement(RATIO, MODEL, kind, ratio, interval, int(count.sum())))
     return out
 
 
-def _between(values: npt.ArrayLike) -> tuple[float, float]:
-    low, high = np.quantile(np.asarray(values, dtype=np.float64), (0.025, 0.975))
-    return float(low), float(high)
+def _between(value: float, drawn: npt.ArrayLike, people: int, most: float) -> Interval:
+    low, high = np.quantile(np.asarray(drawn, dtype=np.float64), (0.025, 0.975))
+    return stretched(value, (float(low), float(high)), people, (0.0, most))

@@ -1,4 +1,4 @@
-"""The generators that ship, of faces and of bodies: conditional inpainting, two critics, a recogniser as teacher."""
+"""The generators that ship, of faces and of bodies: conditional inpainting, critics, a recogniser as teacher."""
 
 from __future__ import annotations
 
