@@ -15,7 +15,7 @@ from dsanon.detectors.union import FaceCandidate, landmark_square, unite
 from dsanon.errors import BadImage
 from dsanon.footprint import Footprint, footprint
 from dsanon.heads import certain, extent, head_box, is_oval, match
-from dsanon.sample import Box, Person, Pixels, Region, Sample
+from dsanon.sample import Box, Mask, Person, Pixels, Region, Sample
 from dsanon.shapes import Predictor, fit
 
 NO_FACE = "no face found: turned away, occluded or missed"
@@ -207,10 +207,13 @@ def _visible(box: Box, width: int, height: int) -> bool:
 
 
 def covered(face: Region, bodies: Sequence[Region]) -> bool:
-    """Whether one treated body hides (nearly) all of a face: its silhouette where known, else its box."""
+    """Whether one treated body hides (nearly) all of a face: its silhouette where known, else its box.
+
+    Of a silhouette it counts how much of the face itself it holds, an ellipse: not the corners of the box, nor the room
+    that was given to it lest a cover should be too small.
+    """
     from dsanon.sources.silhouettes import to_mask
 
-    x0, y0, x1, y1 = (round(v) for v in face.box)
     for body in bodies:
         if boxes.area([face.box])[0] <= 0:
             continue
@@ -218,10 +221,29 @@ def covered(face: Region, bodies: Sequence[Region]) -> bool:
             continue
         if body.silhouette is None:
             return True
-        part = to_mask(body.silhouette)[max(0, y0) : y1, max(0, x0) : x1]
-        if part.size and part.mean() >= _COVERED:
+        mask = to_mask(body.silhouette)
+        inside = _ellipse(_seen(face), mask.shape)
+        if inside.any() and mask[inside].mean() >= _COVERED:
             return True
     return False
+
+
+def _seen(face: Region) -> Box:
+    """What :func:`grown` made the box of, or somewhat more."""
+    if not face.reason:
+        return face.box
+    x0, y0, x1, y1 = face.box
+    left, above, right, below = _GROW_OTHERS
+    w, h = (x1 - x0) / (1 + left + right), (y1 - y0) / (1 + above + below)
+    return x0 + left * w, y0 + above * h, x1 - right * w, y1 - below * h
+
+
+def _ellipse(box: Box, shape: tuple[int, ...]) -> Mask:
+    """The pixels (h, w) whose middle lies in the ellipse that touches the box's sides."""
+    x0, y0, x1, y1 = box
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    along, down = (2 * x + 1 - x0 - x1) / (x1 - x0), (2 * y + 1 - y0 - y1) / (y1 - y0)
+    return np.asarray(along**2 + down**2 <= 1)
 
 
 def ordered(regions: Sequence[Region]) -> list[Region]:

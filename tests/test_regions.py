@@ -143,6 +143,17 @@ def test_bodies_and_the_faces_that_no_body_covers() -> None:
     assert [r.kind for r in ordered(both)] == ["body", "face", "face"]
 
 
+def test_a_head_in_a_painted_silhouette_needs_no_cover_of_its_own_and_one_beside_it_does() -> None:
+    y, x = np.ogrid[:H, :W]
+    head, trunk = (x - 200) ** 2 + (y - 80) ** 2 <= 26**2, (abs(x - 200) < 40) & (y > 100) & (y < 290)
+    person = Person("a", silhouette=from_mask(head | trunk))
+    turned = replace(face(200, 80, 56), reason="turned away")  # the box as it was grown: its corners lie outside
+    assert [r.kind for r in assemble(sample(person), [turned], W, H, "body")] == ["body"]
+    beside = replace(face(215, 80, 56), reason="turned away")
+    assert [r.kind for r in assemble(sample(person), [beside], W, H, "body")] == ["body", "face"]
+    assert [r.kind for r in assemble(sample(person), [turned], W, H, "both")] == ["body", "face"]
+
+
 def test_what_is_painted_comes_after_what_is_covered() -> None:
     painted, covered = face(150, 75), Region("face", (0, 0, 400, 300), reason=NO_FACE)
     assert ordered([painted, covered]) == [covered, painted]

@@ -7,8 +7,9 @@ from typing import Any
 from dsanon_eval.leaks.assignment import _Rules
 
 
-def row(subject: str, label: str | None = None, scope: str = "s", vector: int = 1) -> dict[str, Any]:
+def row(subject: str, label: str | None = None, scope: str = "s", vector: int = 1, kind: str = "face") -> dict[str, Any]:
     return {
+        "kind": kind,
         "scope": scope,
         "subject": subject,
         "source_subject": label,
@@ -41,4 +42,12 @@ def test_a_track_shares_neither_pseudonym_nor_vector_with_somebody_labelled() ->
     ]
     assert messages(True, ("a#0", 0, row("p")), ("a#0", 1, row("q"))) == [
         "region 1: two subjects of a scope share a control vector"
+    ]
+
+
+def test_faces_and_bodies_have_vectors_of_their_own() -> None:
+    both = ("a", 0, row("p", "x", vector=1)), ("a", 1, row("p", "x", vector=2, kind="body"))
+    assert messages(False, *both, ("a", 2, row("q", "y", vector=1, kind="body"))) == []
+    assert messages(False, *both, ("a", 2, row("q", "y", vector=2, kind="body"))) == [
+        "region 2: two subjects of a scope share a control vector"
     ]

@@ -18,7 +18,7 @@ def misassigned(opened: Opened) -> Iterator[Finding]:
         return
     mapped = _Rules(opened.dataset in TRACKED)
     missing = set(opened.by_region)
-    columns = ["sample", "file", "region", "subject", "scope", "status"]
+    columns = ["sample", "file", "region", "kind", "subject", "scope", "status"]
     for batch in opened.manifest.select(columns).to_batches(max_chunksize=1 << 14):
         for row in batch.to_pylist():
             if row["region"] is None:
@@ -36,7 +36,7 @@ def misassigned(opened: Opened) -> Iterator[Finding]:
                 )
             if row["scope"] != known["scope"]:
                 yield Finding("assignment", file, f"region {row['region']} lies in another scope in the map")
-            yield from mapped.add(file, row["sample"], row["region"], known)
+            yield from mapped.add(file, row["sample"], row["region"], {**known, "kind": row["kind"]})
     if missing:
         yield Finding("assignment", "manifest.parquet", f"{len(missing)} regions of the map are not in the manifest")
 
@@ -53,7 +53,10 @@ class _Rules:
         self._seen: dict[tuple[str, Hashable, Hashable], Hashable] = {}
 
     def add(self, file: str, sample: str, region: int, row: dict[str, Any]) -> Iterator[Finding]:
-        """Findings for one row of the map. An unlabelled region is a subject of its own, or a track's in a sequence."""
+        """Findings for one row of the map. An unlabelled region is a subject of its own, or a track's in a sequence.
+
+        Faces and bodies have generators of their own: a vector of one is none of the other's.
+        """
         scope, pseudonym, label = row["scope"], row["subject"], row["source_subject"]
         track = (scope, pseudonym) if self._tracked else (sample, region)
         person: Hashable = label if label is not None else track
@@ -67,14 +70,14 @@ class _Rules:
         if self._broken("across", (person, pseudonym), scope):
             yield Finding("assignment", file, f"{where}: one subject has the same pseudonym in two scopes")
         parts = zip(row["control_ids"] or (), row["control_weights"] or (), strict=False)
-        vector = tuple(sorted((identity, weight) for identity, weight in parts if weight))
+        kind, vector = row["kind"], tuple(sorted((identity, weight) for identity, weight in parts if weight))
         if not vector:
             return
-        if self._broken("vector", (scope, person), vector):
+        if self._broken("vector", (scope, (kind, person)), vector):
             yield Finding("assignment", file, f"{where}: one subject has two control vectors in a scope")
-        if self._broken("owner", (scope, vector), person):
+        if self._broken("owner", (scope, (kind, vector)), person):
             yield Finding("assignment", file, f"{where}: two subjects of a scope share a control vector")
-        if self._broken("elsewhere", (person, vector), scope):
+        if self._broken("elsewhere", (person, (kind, vector)), scope):
             yield Finding("assignment", file, f"{where}: one subject has the same control vector in two scopes")
 
     def _broken(self, rule: str, key: tuple[Hashable, Hashable], value: Hashable) -> bool:
