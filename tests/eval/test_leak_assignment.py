@@ -7,7 +7,9 @@ from typing import Any
 from dsanon_eval.leaks.assignment import _Rules
 
 
-def row(subject: str, label: str | None = None, scope: str = "s", vector: int = 1, kind: str = "face") -> dict[str, Any]:
+def row(
+    subject: str, label: str | None = None, scope: str = "s", vector: int = 1, kind: str = "face"
+) -> dict[str, Any]:
     return {
         "kind": kind,
         "scope": scope,
