@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dsanon_eval import gates
-from dsanon_eval.attacks.bodies import Bodies, figures
+from dsanon_eval.attacks.bodies import GREY, Bodies, blackout, figures
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks.recognisers import Osnet
 from dsanon_eval.utility.frames import Body, Pair
 from PIL import Image
 
 from dsanon.models import store
+from dsanon.sample import Person
+from dsanon.sources.silhouettes import from_mask
 
 AUDITED = range(80, 120)  # people of cuhk03 whom nothing may be trained on
 BOX = (0.0, 0.0, 64.0, 128.0)
@@ -31,14 +33,14 @@ def test_recall_and_linkage_by_hand() -> None:
     """Two people, two pictures each. Released, b's second picture looks like a."""
     original = [[0, 0], [1, 0], [10, 0], [11, 0]]
     release = [[0, 1], [1, 1], [10, 1], [0.5, 1]]
-    rows = figures(original, release, [body(p) for p in "aabb"], "m")
+    rows = figures(original, {"release": release, "original": original}, [body(p) for p in "aabb"], "m")
     assert found(rows, "body_recall_at_1", "original") == 1
     assert found(rows, "body_recall_at_1") == 0.75
     assert found(rows, "body_recall_at_1", "chance") == pytest.approx(1 / 3)
     assert found(rows, "body_self_recall_at_1") == 0.75
     assert found(rows, "body_linkage_within_scope") == 0  # b's second picture lies between a's two
     assert not [row for row in rows if row.name == "body_linkage_across_scopes"]
-    assert figures([], [], [], "m") == []
+    assert figures([], {}, [], "m") == []
 
 
 class _Thumbnail(Osnet):
@@ -61,6 +63,19 @@ def test_pictures_of_a_track_lie_ever_further_apart() -> None:
     assert taken == [0, 1, 3, 7]
     seen.look(Pair("t", 0, picture, picture, (), bodies=(body("a"),), withheld=True))
     assert len(seen.bodies) == 4
+
+
+def test_blackout_shows_what_is_around_people_and_nobody() -> None:
+    picture = np.random.default_rng(0).integers(0, 100, (128, 64, 3), np.uint8)
+    mask = np.zeros((128, 64), bool)
+    mask[20:100, 10:30] = True
+    beside = Body("b", "s", "b", (40.0, 30.0, 60.0, 90.0))  # a box alone
+    bodies = Body("a", "s", "a", (10.0, 20.0, 30.0, 100.0)), beside
+    pair = Pair("s", 0, picture, picture, (), (Person("a", silhouette=from_mask(mask)),), bodies=bodies)
+    out = blackout(pair)
+    mask[30:90, 40:60] = True
+    assert (out[mask] == GREY).all()
+    assert (out[~mask] == picture[~mask]).all()
 
 
 def test_a_large_body_is_shrunk_as_in_training() -> None:
@@ -99,6 +114,6 @@ def test_osnet_knows_people_by_their_clothes(shared: Path, tmp_path: Path, monke
     assert found(rows, "body_recall_at_1") <= 3 * chance
     judged, _ = gates.apply(gates.read_rules(gates.SHIPPED, "mot"), rows)
     assert {row.passed for row in judged if row.name == "body_recall_at_1" and row.control == "release"} == {True}
-    as_they_were = figures(seen.original, seen.original, seen.bodies, "osnet")
+    as_they_were = figures(seen.original, {"release": seen.original}, seen.bodies, "osnet")
     failed = gates.failures(gates.apply(gates.read_rules(gates.SHIPPED, "mot"), as_they_were)[0])
     assert any(line.startswith("body_recall_at_1 by osnet") for line in failed)

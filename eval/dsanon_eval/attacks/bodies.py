@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from dsanon.boxes import iou
+from dsanon.sources.silhouettes import box_of, to_mask
 from dsanon_eval.attacks.reidentification import chance, measure, ranks
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks.recognisers import Osnet
-from dsanon_eval.utility.frames import Body, Pair
+from dsanon_eval.utility.frames import Body, Frame, Pair
 
 Floats = npt.NDArray[np.float32]
+GREY = 127
+_SAME = 0.5  # overlap from which on a treated box is that of a silhouette
 
 
 @dataclass(slots=True)
 class Bodies:
-    """Embeddings of treated bodies, each cut out where the original's is. original, release: rows of 512
+    """Embeddings of treated bodies, each cut out where the original's is. original, release, blackout: rows of 512
 
+    blackout: of the original with grey in place of everybody, so that what lies around people is seen by itself
     each: of one person at most, in one sequence; further and further apart, for neighbouring frames show the same
     """
 
@@ -29,6 +34,7 @@ class Bodies:
     bodies: list[Body] = field(default_factory=list)
     original: list[Floats] = field(default_factory=list)
     release: list[Floats] = field(default_factory=list)
+    blackout: list[Floats] = field(default_factory=list)
     _taken: Counter[tuple[str, str]] = field(default_factory=Counter)
     _due: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -37,7 +43,8 @@ class Bodies:
         chosen = [body for body in pair.bodies if self._turn(pair, body)]
         if chosen and not pair.withheld:
             self.bodies += chosen
-            for rows, pixels in ((self.original, pair.original), (self.release, pair.release)):
+            grey = blackout(pair)
+            for rows, pixels in ((self.original, pair.original), (self.release, pair.release), (self.blackout, grey)):
                 rows += list(self.network.embed([self.network.crop(pixels, body.box) for body in chosen]))
 
     def _turn(self, pair: Pair, body: Body) -> bool:
@@ -50,11 +57,30 @@ class Bodies:
 
     def measurements(self) -> list[Measurement]:
         """Re-identification and linkage: see :func:`figures`."""
-        return figures(self.original, self.release, self.bodies, self.network.name)
+        shown = {"release": self.release, "blackout": self.blackout, "original": self.original}
+        return figures(self.original, shown, self.bodies, self.network.name)
 
 
-def figures(original: npt.ArrayLike, release: npt.ArrayLike, bodies: Sequence[Body], model: str) -> list[Measurement]:
-    """original, release: (n, d) of the same bodies.
+def blackout(pair: Pair) -> Frame:
+    """The original with grey in place of everybody: their silhouettes, or what was treated where none is known."""
+    out = pair.original.copy()
+    height, width = out.shape[:2]
+    silhouettes = [p.silhouette for p in pair.people if p.silhouette and not p.many]
+    known = [s for s in silhouettes if (s.height, s.width) == (height, width)]
+    for silhouette in known:
+        out[to_mask(silhouette)] = GREY
+    outlined = np.array([box_of(s) for s in known]).reshape(-1, 4)
+    for body in pair.bodies:
+        if not (iou([body.box], outlined) > _SAME).any():
+            x0, y0, x1, y1 = (max(0, round(v)) for v in body.box)
+            out[y0:y1, x0:x1] = GREY
+    return out
+
+
+def figures(
+    original: npt.ArrayLike, shown: Mapping[str, npt.ArrayLike], bodies: Sequence[Body], model: str
+) -> list[Measurement]:
+    """original: (n, d) · shown: the same bodies as each control, ``release`` among them, has them
 
     body_recall_at_1: the probe's own picture is not in the gallery · body_self_recall_at_1: it is
     body_linkage_…: among released bodies, of one pseudonym within a scope, of one person across scopes
@@ -64,14 +90,14 @@ def figures(original: npt.ArrayLike, release: npt.ArrayLike, bodies: Sequence[Bo
     out = []
     people = [body.person for body in bodies]
     for name, own in (("body_recall_at_1", False), ("body_self_recall_at_1", True)):
-        for control, probes in (("release", release), ("original", original)):
+        for control, probes in shown.items():
             found = ranks(probes, original, people, own)
             out += measure(found, name, model, control)
         out += chance(found, name, model)
     scopes = [body.scope for body in bodies]
     subjects = [f"{body.scope} {body.subject}" for body in bodies]
     for name, who, apart in (("within_scope", subjects, None), ("across_scopes", people, scopes)):
-        found = ranks(release, release, who, own=False, apart=apart)
+        found = ranks(shown["release"], shown["release"], who, own=False, apart=apart)
         out += measure(found, f"body_linkage_{name}", model, "release")
         out += chance(found, f"body_linkage_{name}", model)
     return out

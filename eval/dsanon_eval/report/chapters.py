@@ -152,7 +152,7 @@ ATTACKS = (
         "among the person's other pictures, with the very picture among them, and within the release.",
         "Low is private, but for links within a scope, which are wanted. Among fewer than about six people a guess is "
         "right so often that by other pictures nobody can be told from it: a figure without a bound is not measured, "
-        "which is no pass. What is seen around a silhouette tells one place from another.",
+        "which is no pass. What is seen around a silhouette tells one place from another: blackout says how much.",
         "share of released bodies named correctly",
         "The network {model} still names {value} of the released bodies ({name}); allowed is {bound}",
     ),
