@@ -34,13 +34,13 @@ def test_a_resumed_run_is_the_unbroken_one_and_its_folder_says_all(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    file = trained(cache, whole, steps=3, eyes=1.0)
-    trained(cache, broken, steps=2, eyes=1.0)
+    file = trained(cache, whole, steps=3, details=1.0)
+    trained(cache, broken, steps=2, details=1.0)
     with (broken / "log.jsonl").open("a") as log:
         log.write('{"step": 3, "l1": 7}\n{"step": 4, "l')  # logged, but killed before the next checkpoint
-    trained(cache, broken, steps=3, eyes=1.0)
+    trained(cache, broken, steps=3, details=1.0)
     a, b = (torch.load(folder / CHECKPOINT, weights_only=True) for folder in (whole, broken))
-    for part in ("generator", "average", "pixel", "projected", "eyes"):
+    for part in ("generator", "average", "pixel", "projected", "eyes", "mouth"):
         assert all(torch.equal(a[part][name], b[part][name]) for name in a[part])
     assert a["optimise_g"]["state"][0]["exp_avg"].equal(b["optimise_g"]["state"][0]["exp_avg"])
     assert read_card(file).steps == 3
@@ -60,18 +60,18 @@ def test_a_resumed_run_is_the_unbroken_one_and_its_folder_says_all(
     assert "3 steps of 2" in file.with_suffix(".md").read_text()
     assert "samples/s" in capsys.readouterr().out
     with pytest.raises(RecipeError, match="trained with embedding = 16"):
-        trained(cache, broken, steps=4, embedding=32, eyes=1.0)
-    with pytest.raises(RecipeError, match="trained with eyes"):
+        trained(cache, broken, steps=4, embedding=32, details=1.0)
+    with pytest.raises(RecipeError, match="trained with details"):
         trained(cache, broken, steps=4)
     with pytest.raises(RecipeError, match="trained on other people"):
-        trained(made_up_cache(tmp_path / "others", name="other"), broken, steps=4, eyes=1.0)
+        trained(made_up_cache(tmp_path / "others", name="other"), broken, steps=4, details=1.0)
 
 
 def test_a_run_starts_from_a_generator_and_its_critics(cache: Path, tmp_path: Path) -> None:
     first = trained(cache, tmp_path / "first", steps=1)
     second = trained(cache, tmp_path / "second", steps=1, init=str(first), learning_rate=1e-9)
     assert read_card(second).steps == 2
-    third = trained(cache, tmp_path / "third", steps=1, init=str(first), learning_rate=1e-9, eyes=1.0)
+    third = trained(cache, tmp_path / "third", steps=1, init=str(first), learning_rate=1e-9, details=1.0)
     assert any(name.startswith("EyesDiscriminator.") for name in load_file(third.with_name("tiny.critics.safetensors")))
     a, b = (torch.load(tmp_path / f / CHECKPOINT, weights_only=True)["pixel"] for f in ("first", "third"))
     assert torch.allclose(

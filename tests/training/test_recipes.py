@@ -29,7 +29,7 @@ def test_the_recipe_in_progress_means_what_it_meant() -> None:
     recipe = load_recipe("ciagan-face").as_dict()
     meant = {"family": "ciagan", "batch": 16, "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.99, "ema": 0.998}
     meant |= {"own_share": 0.4, "mix_share": 0.2, "spread_share": 0.5, "generator_every": 1, "critic_every": 1}
-    meant |= {"l1": 6.0, "ring": 6.0, "tone": 4.0, "eyes": 1.0, "matching": 3.0, "perceptual": 3.0}
+    meant |= {"l1": 6.0, "ring": 6.0, "tone": 4.0, "details": 1.0, "matching": 3.0, "perceptual": 3.0}
     meant |= {
         "identity": 0.08,
         "identity_enough": 0.5,
@@ -56,7 +56,7 @@ def test_the_recipe_in_progress_means_what_it_meant() -> None:
         ("learning_rate=nan", "a number below 1e100"),
         ("steps=0x" + "f" * 6000, "a number below 1e100"),
         ("compile=1", "not of type bool"),
-        ("eyes=-1", "below 0"),
+        ("details=-1", "below 0"),
     ],
 )
 def test_impossible_values_are_refused(setting: str, message: str) -> None:

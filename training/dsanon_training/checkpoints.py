@@ -73,7 +73,9 @@ def resume(path: Path, recipe: Recipe, people: list[str], parts: dict[str, Any])
         if tuple(theirs) != tuple(getattr(recipe, key)) if key == "widths" else theirs != getattr(recipe, key):
             raise RecipeError(f"{path} was trained with {key} = {theirs}: resume with the same, or name another --out")
     if ("eyes" in state) != ("eyes" in parts):
-        raise RecipeError(f"{path} was trained {'with' if 'eyes' in state else 'without'} eyes: resume with the same")
+        raise RecipeError(
+            f"{path} was trained {'with' if 'eyes' in state else 'without'} details: resume with the same"
+        )
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["step"], state["before"]

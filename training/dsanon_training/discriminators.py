@@ -88,15 +88,27 @@ class ProjectedDiscriminator(nn.Module):
         return [head(x).flatten(1) for head, x in zip(self.heads, mixed, strict=True)]
 
 
-class EyesDiscriminator(ProjectedDiscriminator):
-    """The same of brows and eyes alone, enlarged: in a whole face they are a few pixels of the frozen features."""
+class _DetailDiscriminator(ProjectedDiscriminator):
+    """The same of a part of the face alone, enlarged: in a whole face it is a few pixels of the frozen features."""
 
-    WINDOW = (slice(34, 74), slice(20, 108))  # rows and columns of an aligned crop, whose eyes have a fixed place
     SIDE = 80
+    WINDOW: tuple[slice, slice]  # rows and columns of an aligned crop, where eyes and mouth have a fixed place
 
     def shown(self, pixels: Tensor) -> Tensor:
         """See :meth:`ProjectedDiscriminator.shown`."""
         return super().shown(pixels[..., *self.WINDOW])
+
+
+class EyesDiscriminator(_DetailDiscriminator):
+    """Of brows and eyes."""
+
+    WINDOW = (slice(34, 74), slice(20, 108))
+
+
+class MouthDiscriminator(_DetailDiscriminator):
+    """Of lips and teeth, and of the chin below an open mouth."""
+
+    WINDOW = (slice(75, 113), slice(32, 96))
 
 
 class ResidualCritic(nn.Module):

@@ -64,7 +64,7 @@ class Recipe:
     perceptual: float = _key(3.0, "weight of the distance between frozen ImageNet features")
     pixel: float = _key(1.0, "weight of the critic that sees pixels and landmarks")
     projected: float = _key(1.0, "weight of the critic that sees frozen ImageNet features")
-    eyes: float = _key(0.0, "family ciagan, faces: weight of a third critic, the same of brows and eyes alone")
+    details: float = _key(0.0, "family ciagan, faces: weight of two more critics, of eyes and of mouth alone")
     identity: float = _key(0.3, "final weight of the guide: the painted face must be whom the vector names")
     identity_enough: float = _key(0.0, "family ciagan: nats from that wish at which a face is left alone")
     away: float = _key(2.0, "final weight of the teacher's push away from the source, and from training people")
@@ -101,7 +101,7 @@ _POSITIVE = (
     *("generator_every", "critic_every", "log_every", "grid_every", "save_every"),
 )
 _NOT_NEGATIVE = (
-    *("l1", "ring", "tone", "matching", "perceptual", "pixel", "projected", "eyes", "identity", "identity_enough"),
+    *("l1", "ring", "tone", "matching", "perceptual", "pixel", "projected", "details", "identity", "identity_enough"),
     *("away", "cycle", "pretrain", "seed", "teacher_from", "strangers"),
 )
 
@@ -175,8 +175,8 @@ def validate(values: dict[str, Any]) -> Recipe:
             raise RecipeError(f"recipe key {key}: {getattr(recipe, key)} must not be below 0")
     if recipe.teacher_full < recipe.teacher_from:
         raise RecipeError(f"teacher_full = {recipe.teacher_full} comes before teacher_from = {recipe.teacher_from}")
-    if recipe.subject == "body" and recipe.eyes:
-        raise RecipeError(f"eyes = {recipe.eyes}: subject body has no eyes at a fixed place: leave it 0")
+    if recipe.subject == "body" and recipe.details:
+        raise RecipeError(f"details = {recipe.details}: a body has no eyes or mouth at a fixed place: leave it 0")
     if recipe.subject == "body" and recipe.family != "ciagan":
         raise RecipeError(f"recipe key subject: family {recipe.family} paints faces, only ciagan paints bodies")
     if recipe.strangers and (recipe.family != "ciagan" or not (recipe.identity or recipe.away)):

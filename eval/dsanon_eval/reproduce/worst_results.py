@@ -146,12 +146,17 @@ class Critics:
     def __init__(self, file: Path) -> None:
         from dsanon_training.backbones import MobileNetV2Features
         from dsanon_training.checkpoints import critics_in, load_critics
-        from dsanon_training.discriminators import EyesDiscriminator, PixelDiscriminator, ProjectedDiscriminator
+        from dsanon_training.discriminators import (
+            EyesDiscriminator,
+            MouthDiscriminator,
+            PixelDiscriminator,
+            ProjectedDiscriminator,
+        )
 
         frozen = MobileNetV2Features(store.path("mobilenet_v2"))
         self.pixel, self.projected = PixelDiscriminator().eval(), [ProjectedDiscriminator(frozen).eval()]
-        if EyesDiscriminator.__name__ in critics_in(file):
-            self.projected.append(EyesDiscriminator(frozen).eval())
+        held = critics_in(file)
+        self.projected += [c(frozen).eval() for c in (EyesDiscriminator, MouthDiscriminator) if c.__name__ in held]
         load_critics(file, (self.pixel, *self.projected))
 
     def __call__(self, crop: Pixels, drawn: Pixels) -> float:

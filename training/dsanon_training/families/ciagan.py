@@ -15,7 +15,12 @@ from dsanon_training import losses
 from dsanon_training.backbones import MobileNetV2Features
 from dsanon_training.batches import Batch, People, plain
 from dsanon_training.crops import Crops
-from dsanon_training.discriminators import EyesDiscriminator, PixelDiscriminator, ProjectedDiscriminator
+from dsanon_training.discriminators import (
+    EyesDiscriminator,
+    MouthDiscriminator,
+    PixelDiscriminator,
+    ProjectedDiscriminator,
+)
 from dsanon_training.engine import Descent, Engine
 from dsanon_training.families import composite, forward_of, pair
 from dsanon_training.recipe import Recipe
@@ -44,9 +49,10 @@ class Ciagan:
         self.paint = forward_of(self.generator, recipe)
         self.pixel = engine.place(PixelDiscriminator(crops.size))
         frozen = MobileNetV2Features(store.path("mobilenet_v2"))
-        self.projected = {"projected": engine.place(ProjectedDiscriminator(frozen))}
-        if recipe.eyes:
-            self.projected["eyes"] = engine.place(EyesDiscriminator(frozen))
+        looking = {"projected": ProjectedDiscriminator(frozen)}
+        if recipe.details:
+            looking |= {"eyes": EyesDiscriminator(frozen), "mouth": MouthDiscriminator(frozen)}
+        self.projected = {name: engine.place(critic) for name, critic in looking.items()}
         critics = self.pixel, *self.projected.values()
         self.critics: tuple[nn.Module, ...] = critics
         self.networks = {"pixel": self.pixel, **self.projected}
@@ -102,7 +108,8 @@ class Ciagan:
                     "matching": r.matching * losses.feature_matching(real_layers, layers, own),
                 }
                 for name, critic in self.projected.items():
-                    wanted[name] = getattr(r, name) * losses.lsgan_generator(critic.judge(seen[name][0]))
+                    weight = r.projected if name == "projected" else r.details
+                    wanted[name] = weight * losses.lsgan_generator(critic.judge(seen[name][0]))
                 alike = [losses.feature_matching(real[name][1], seen[name][1], own) for name in self.projected]
                 wanted["perceptual"] = r.perceptual * torch.stack(alike).sum()
                 if r.tone:
