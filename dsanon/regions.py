@@ -140,7 +140,8 @@ def assemble(
     if wanted != "face":
         treated = [_body_region(person, width, height) for person in people]
         hiding = [body for body in treated if body.label not in kept]
-        out = [*treated, *(out if wanted == "both" else [f for f in named if not covered(f, hiding)])]
+        rest = [n for n, f in zip(named, faces, strict=True) if not (covered(n, hiding) or _held(n, f, hiding))]
+        out = [*treated, *(out if wanted == "both" else rest)]
     inside = [piece for piece in (clipped(region, width, height) for region in out) if piece is not None]
     if not inside and sample.someone:
         return [Region("face", (0.0, 0.0, float(width), float(height)), reason=NOBODY, detector="annotation")]
@@ -207,13 +208,10 @@ def _visible(box: Box, width: int, height: int) -> bool:
 
 
 def covered(face: Region, bodies: Sequence[Region]) -> bool:
-    """Whether one treated body hides (nearly) all of a face: its silhouette where known, else its box.
-
-    Of a silhouette it counts how much of the face itself it holds, an ellipse: not the corners of the box, nor the room
-    that was given to it lest a cover should be too small.
-    """
+    """Whether one treated body hides (nearly) all of a face: its silhouette where known, else its box."""
     from dsanon.sources.silhouettes import to_mask
 
+    x0, y0, x1, y1 = (round(v) for v in face.box)
     for body in bodies:
         if boxes.area([face.box])[0] <= 0:
             continue
@@ -221,21 +219,33 @@ def covered(face: Region, bodies: Sequence[Region]) -> bool:
             continue
         if body.silhouette is None:
             return True
-        mask = to_mask(body.silhouette)
-        inside = _ellipse(_seen(face), mask.shape)
-        if inside.any() and mask[inside].mean() >= _COVERED:
+        part = to_mask(body.silhouette)[max(0, y0) : y1, max(0, x0) : x1]
+        if part.size and part.mean() >= _COVERED:
             return True
     return False
 
 
-def _seen(face: Region) -> Box:
-    """What :func:`grown` made the box of, or somewhat more."""
-    if not face.reason:
-        return face.box
+def _held(named: Region, face: Region, bodies: Sequence[Region]) -> bool:
+    """Whether a silhouette holds a face that would be covered by a box: the ellipse in what the detector saw.
+
+    Corners are no face, nor is the room that :func:`grown` gave. Only where the box is that one, as it was ``face``'s:
+    not where a head that the source knows was joined to it.
+    """
+    from dsanon.sources.silhouettes import to_mask
+
+    if not face.reason or named.box != face.box:
+        return False
     x0, y0, x1, y1 = face.box
-    left, above, right, below = _GROW_OTHERS
+    left, above, right, below = _GROW_OTHERS  # no more than any detector's
     w, h = (x1 - x0) / (1 + left + right), (y1 - y0) / (1 + above + below)
-    return x0 + left * w, y0 + above * h, x1 - right * w, y1 - below * h
+    seen = (x0 + left * w, y0 + above * h, x1 - right * w, y1 - below * h)
+    for body in bodies:
+        if body.silhouette is not None:
+            mask = to_mask(body.silhouette)
+            inside = _ellipse(seen, mask.shape)
+            if inside.any() and mask[inside].mean() >= _COVERED:
+                return True
+    return False
 
 
 def _ellipse(box: Box, shape: tuple[int, ...]) -> Mask:

@@ -152,6 +152,8 @@ def test_a_head_in_a_painted_silhouette_needs_no_cover_of_its_own_and_one_beside
     beside = replace(face(215, 80, 56), reason="turned away")
     assert [r.kind for r in assemble(sample(person), [beside], W, H, "body")] == ["body", "face"]
     assert [r.kind for r in assemble(sample(person), [turned], W, H, "both")] == ["body", "face"]
+    head = replace(person, head=(160.0, 40.0, 228.0, 108.0))  # what the source knows of the head is covered whole
+    assert [r.kind for r in assemble(sample(head), [turned], W, H, "body")] == ["body", "face"]
 
 
 def test_what_is_painted_comes_after_what_is_covered() -> None:
