@@ -5,16 +5,17 @@ The silhouette stands in place of landmark image and face mask (Maximov et al., 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from dsanon.align import Transform
+from dsanon.align import Floats, Transform
 from dsanon.sample import Mask, Pixels
 
 SIZE = (128, 64)  # height and width of the crop: people stand more often than they lie
 # radii in pixels of the crop, measured from the silhouette, as :mod:`dsanon.landmarks` has them for faces
 FULL = 2.0
 HIDDEN = 3.0
-FEATHER = 3.0
+FEATHER = 1.0
 LEAST = 2.0  # pixels of the photo by which a silhouette is dilated at least: annotators cut hair and shoe soles off
 ROOM = 1.25  # the crop's side, of the silhouette's
 
@@ -29,6 +30,12 @@ def body_transform(silhouette: Mask) -> Transform:
     centre = np.array([columns[0] + columns[-1], rows[0] + rows[-1]]) / 2
     middle = (np.array(SIZE[::-1]) - 1) / 2
     return np.hstack([scale * np.eye(2), (middle - scale * centre)[:, None]])
+
+
+def inside(silhouette: Mask, unit: float = 1.0) -> Floats:
+    """(h, w) share of each pixel that the person covers: the silhouette with a smooth edge. unit: pixels a crop pixel."""
+    plane = silhouette.astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), max(0.5, 0.3 * unit)), dtype=np.float32)
 
 
 def draw(silhouette: Mask) -> Pixels:

@@ -13,7 +13,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from dsanon.align import Transform
+from dsanon import bodies
+from dsanon.align import Transform, warp
 from dsanon.footprint import Footprint, body_mask, footprint
 from dsanon.methods import classical
 from dsanon.methods.ciagan import Crop, Painter, make_body_crop, make_crop
@@ -64,12 +65,14 @@ def render(
         crops = [crop for scene in scenes for crop in _crops(scene, kind)]
         painted = iter(paint(crops) if paint and crops else ())
         for scene in scenes:
+            grey = scene.taken(kind)
             for treatment, area in scene.of(kind):
-                if treatment.action == "ciagan":
-                    crop = next(painted)
-                    if kind == "face":
-                        crop = steadied(crop, treatment.region, treatment.moment, recent)
+                if treatment.action == "ciagan" and kind == "face":
+                    crop = steadied(next(painted), treatment.region, treatment.moment, recent)
                     paste_crop(scene.canvas, crop, treatment.region, area)
+                elif treatment.action == "ciagan":
+                    paste_body(scene.canvas, next(painted), treatment.region, area, grey)
+                    grey[area.window][area.hard] = 0
                 elif treatment.action != "keep":
                     _paste(scene.canvas, area, _classical(scene.base, area, treatment.action, strength))
     return [scene.canvas for scene in scenes]
@@ -145,8 +148,24 @@ def _crops(scene: _Scene, kind: Kind) -> list[Crop]:
 
 
 def paste_crop(canvas: Pixels, crop: Pixels, region: Region, area: Footprint) -> None:
-    """Put the crop of a face, or of a body, back into the photo it was aligned in, by the weights of its footprint."""
+    """Put the crop of a face back into the photo it was aligned in, by the weights of its footprint."""
     _paste(canvas, area, _unwarp(crop, region, area))
+
+
+def paste_body(canvas: Pixels, crop: Pixels, region: Region, area: Footprint, grey: Pixels) -> None:
+    """Put the crop of a body back: the person as far as the silhouette goes, and around it what lies behind them.
+
+    A painted person who fades into the photo has a halo, and detectors of pedestrians go by outlines. What lies behind
+    is continued from the pixels outside of the footprint (Telea's inpainting, 2004). grey: (h, w), 255 where the canvas
+    shows nothing
+    """
+    unseen = grey.copy()
+    unseen[area.window][area.weight > 0] = 255
+    transform = _transform(region)
+    hidden = warp(unseen, transform, bodies.SIZE, pad=255)
+    behind = cv2.inpaint(warp(canvas, transform, bodies.SIZE), hidden, 3, cv2.INPAINT_TELEA)
+    share = bodies.inside(body_mask(region)[area.window], area.unit)[..., None]
+    _paste(canvas, area, share * _unwarp(crop, region, area) + (1 - share) * _unwarp(np.asarray(behind), region, area))
 
 
 def painted_shape(treatment: Treatment, painter: Painter | None) -> Transform | None:

@@ -85,10 +85,44 @@ def test_no_pixel_of_a_body_survives_or_is_shown_to_anybody_and_outside_nothing_
         assert one.hidden[one.drawn[..., 0] > 0].all()
     assert shown[2].padding[:, :10].all()  # beyond the photo's edge there is nothing, and no mirror
     assert (shown[2].pixels[:, :10] == PAD).all()
-    assert (out[np.logical_or.reduce(masks)] == NEW).all()
+    for mask in masks:  # but for its edge, and for the edges of those in front of it
+        others = np.logical_or.reduce([other for other in masks if other is not mask])
+        assert (out[(distance_to(~mask) > 3) & (distance_to(others) > 8)] == NEW).all()
     assert np.array_equal(out[~touched], photo[~touched])
     unit = max(footprint(t.region, W, H, soft=True).unit for t in plan)
     assert distance_to(np.logical_or.reduce(masks))[touched].max() <= (FULL + FEATHER) * unit
+
+
+def test_the_outline_is_sharp_and_around_it_the_background_goes_on() -> None:
+    """A halo of the painted person would hide the outline by which detectors find people."""
+    mask = person(200, 150, 200)
+    photo = np.full((H, W, 3), 60, np.uint8)
+    photo[mask] = 240  # nothing of it may be in the ring
+    treatment = Treatment(body(mask), "ciagan", ONE)
+    area = footprint(treatment.region, W, H, soft=True)
+    out, _, _ = rendered(photo, [treatment])
+    distance = distance_to(mask)
+    ring = (distance > 0.6 * area.unit + 1) & (distance <= FULL * area.unit)
+    assert ring.sum() > 300
+    assert np.abs(out[ring].astype(int) - 60).max() <= 3
+    assert (out[distance_to(~mask) > 0.6 * area.unit + 1] == NEW).all()
+
+
+def test_around_somebody_in_front_their_neighbours_new_clothes_go_on_and_no_grey() -> None:
+    back, front = person(190, 140, 160), person(230, 150, 240)
+    photo = np.full((H, W, 3), 60, np.uint8)
+    plan = [Treatment(body(mask), "ciagan", ONE) for mask in (back, front)]
+    shades = iter(([NEW, (20, 90, 200)]))
+
+    class Two(Bodies):
+        def __call__(self, crops: list[Crop]) -> list[Pixels]:
+            return [np.full((*SIZE, 3), next(shades), np.uint8) for _ in crops]
+
+    out = render([photo], [plan], Strength(9, 16), None, {}, Two())[0]  # type: ignore[arg-type]
+    between = (distance_to(front) > 3) & (distance_to(front) < 5) & (distance_to(~back) > 6)
+    assert between.sum() > 20
+    assert (np.abs(out[between].astype(int) - NEW).max(axis=1) <= 40).all()
+    assert not (np.abs(out.astype(int) - 127).max(axis=2) < 12).any()
 
 
 def test_faces_are_painted_onto_painted_bodies() -> None:

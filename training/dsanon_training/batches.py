@@ -292,7 +292,10 @@ def _stack(
     """distances: of each sample's pixels to the outlines that are hidden."""
     whole = any(s.silhouette is not None for s in samples)
     hides = [hidden_from_generator(d, bodies.HIDDEN) if whole else hidden_from_generator(d) for d in distances]
-    weights = [blend_weight(d, 1.0, bodies.FULL, bodies.FEATHER) if whole else blend_weight(d) for d in distances]
+    weights = [
+        blend_weight(d) if s.silhouette is None else bodies.inside(s.silhouette)
+        for d, s in zip(distances, samples, strict=True)
+    ]
 
     def planes(images: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(images).astype(np.float32))[:, None]
