@@ -37,6 +37,20 @@ def test_recall_counts_people_found_before() -> None:
     assert recall([Shot("s", "s 0", annotated, seen(), seen(A))]) == []
 
 
+def test_beside_the_release_stands_what_the_detector_finds_of_the_original_on_another_grid() -> None:
+    annotated = (Person("a", body=A), Person("b", body=B))
+    rows = recall([Shot("s", "s 0", annotated, seen(A, B), seen(), seen(B))])
+    assert {row.control: (row.value, row.n) for row in rows} == {"release": (0.0, 2), "original_moved": (0.5, 2)}
+
+
+def test_a_moved_picture_s_people_stand_where_they_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Pedestrians()
+    shown: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Pedestrians, "__call__", lambda _, pixels: shown.append(pixels.shape) or seen(A))
+    assert detector.moved(np.zeros((50, 40, 3), np.uint8)).boxes.tolist() == [[3, 3, 13, 23]]
+    assert shown == [(47, 37, 3)]
+
+
 def test_one_box_of_the_release_is_one_person() -> None:
     """Two who stand together, and a box between them that overlaps each by two thirds: one of both is found again."""
     left, between, right = (0.0, 0.0, 10.0, 20.0), (2.0, 0.0, 12.0, 20.0), (4.0, 0.0, 14.0, 20.0)
@@ -126,9 +140,15 @@ def test_watching_looks_at_both_pictures(monkeypatch: pytest.MonkeyPatch) -> Non
             looked.append(int(pixels[50, 50, 0]))
             return seen()
 
+        def moved(self, pixels: np.ndarray) -> People:
+            looked.append(-int(pixels[50, 50, 0]))
+            return seen(A)
+
     monkeypatch.setattr(people.pedestrians, "Pedestrians", Counting)
     shots, outside = people.watch([pair(7, (slice(40, 60), slice(40, 60)))], people=True)
-    assert looked == [100, 107]
+    assert looked == [100, 107, -100]
+    assert shots[0].moved is not None
+    assert len(shots[0].moved.boxes) == 1
     assert (len(shots), len(outside)) == (1, 1)
     assert people.watch([pair(7, (slice(0, 1), slice(0, 1)))], people=False)[0] == []
 

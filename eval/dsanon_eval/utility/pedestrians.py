@@ -20,6 +20,7 @@ SAME = 0.5  # IoU of two boxes of one person, as benchmarks have it
 LONGEST = 1920  # pixels of a picture's longer side at which it is searched
 # its window of 64 × 128 pixels holds a person of 96 pixels, who is some two fifths as wide as high
 _ASIDE, _ABOVE = 0.2, 0.125
+MOVED = 3  # pixels: how far the original is moved to see what the detector makes of nothing at all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +36,7 @@ class Shot:
     """One picture with whom the source annotates in it, and what the detector finds in original and release.
 
     block: pictures of one block are no independent trials
+    moved: what it finds in the original moved by ``MOVED`` pixels, in the original's own; None where nobody asked
     """
 
     sequence: str
@@ -42,6 +44,7 @@ class Shot:
     annotated: tuple[Person, ...]
     original: People
     release: People
+    moved: People | None = None
 
     def found(self, control: str) -> People:
         """Of ``original`` or ``release``."""
@@ -69,6 +72,11 @@ class Pedestrians:
         order = boxes.ranking(corners, scores)
         return People(corners[order], scores[order])
 
+    def moved(self, pixels: Pixels) -> People:
+        """Everybody found without the picture's first ``MOVED`` rows and columns: the same picture on another grid."""
+        found = self(pixels[MOVED:, MOVED:])
+        return People(found.boxes + MOVED, found.scores)
+
 
 def pairs(a: npt.ArrayLike, b: npt.ArrayLike, least: float = SAME) -> list[tuple[int, int]]:
     """Boxes of ``a`` (n, 4) and ``b`` (m, 4) one to one, the best total IoU, each of at least ``least``."""
@@ -89,16 +97,23 @@ def recall(shots: Sequence[Shot]) -> list[Measurement]:
 
     Only people: what it mistakes for one stands in the background, where nothing changed. One box of the release is
     one person: two who stand together are not both found by what lies between them. n: people found before
+
+    Beside it, as ``original_moved``, the same of the original moved by a few pixels: a detector that searches a grid
+    finds no picture's people all again, and no release can do better.
     """
-    hits, who = [], []
+    again: dict[str, list[bool]] = {"release": [], "original_moved": []}
+    who: dict[str, list[str]] = {control: [] for control in again}
     for shot in shots:
         people = [person for person in shot.annotated if not person.many]
         found = pairs(shot.original.boxes, annotated_boxes(people))
-        again = {i for i, _ in pairs(shot.original.boxes[[before for before, _ in found]], shot.release.boxes)}
-        hits += [i in again for i in range(len(found))]
-        who += [people[person].subject or shot.block for _, person in found]
-    if not hits:
-        return []
+        before = shot.original.boxes[[box for box, _ in found]]
+        for control, after in (("release", shot.release), ("original_moved", shot.moved)):
+            if after is not None:
+                same = {i for i, _ in pairs(before, after.boxes)}
+                again[control] += [i in same for i in range(len(found))]
+                who[control] += [people[person].subject or shot.block for _, person in found]
     return [
-        Measurement("pedestrian_recall", NAME, "release", float(np.mean(hits)), share_of_people(hits, who), len(hits))
+        Measurement("pedestrian_recall", NAME, control, float(np.mean(h)), share_of_people(h, who[control]), len(h))
+        for control, h in again.items()
+        if h
     ]

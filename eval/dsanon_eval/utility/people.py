@@ -78,7 +78,7 @@ def watch(
     shots, seen = [], []
     for pair in pairs:
         if detector:
-            found = detector(pair.original), detector(pair.release)
+            found = detector(pair.original), detector(pair.release), detector.moved(pair.original)
             shots.append(pedestrians.Shot(pair.sequence, pair.block, pair.people, *found))
         if bodies:
             bodies.look(pair)
