@@ -225,13 +225,14 @@ def compare(
     source: Annotated[Path, typer.Argument(help="The dataset that the release was made from.")],
     release: Release,
     private: Private = None,
+    key: Key = None,
     samples: Annotated[int, typer.Option(help="Pictures on a contact sheet.")] = 12,
     sequence: Annotated[str | None, typer.Option(help="Only this one, by its name in the release.")] = None,
 ) -> None:
     """Show source and release side by side: a sheet or a clip in the private side. Never publish it."""
     from dsanon_eval.review.compare import compare as run
 
-    done = run(release, source, private, samples, sequence)
+    done = run(release, source, private, samples, sequence, key)
     for file in done.files:
         print(f"open     {file} (it shows source faces: never publish it)")
 

@@ -112,7 +112,7 @@ def test_around_somebody_in_front_their_neighbours_new_clothes_go_on_and_no_grey
     back, front = person(190, 140, 160), person(230, 150, 240)
     photo = np.full((H, W, 3), 60, np.uint8)
     plan = [Treatment(body(mask), "ciagan", ONE) for mask in (back, front)]
-    shades = iter(([NEW, (20, 90, 200)]))
+    shades = iter([NEW, (20, 90, 200)])
 
     class Two(Bodies):
         def __call__(self, crops: list[Crop]) -> list[Pixels]:

@@ -97,12 +97,12 @@ def audit(
             figures, more = figures + networks, more + about
             lap("train")
     if case.mapped and case.dataset in SEQUENCES:
-        figures += temporal.measure(case.paths.release, case.source, case.paths.private)
+        figures += temporal.measure(case.paths.release, case.source, case.paths.private, key=key)
         lap("watch")
     if case.mapped:
         plan = SUITES[suite]
         chosen = pick(case, plan.faces, plan.each) | pick(case, plan.faces, plan.each, "body")
-        some, without = whole_people.measure(case, chosen, plan.frames, plan.each)
+        some, without = whole_people.measure(case, chosen, plan.frames, plan.each, key)
         figures, notes = figures + some, notes + without + whole_people.sampled(case, chosen)
         if case.dataset in SEQUENCES:
             notes.append(

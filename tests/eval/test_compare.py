@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from dsanon_eval.review.compare import _spread
+from dsanon_eval.utility import temporal
 from PIL import Image
 
 from dsanon.layout import ReleasePaths
@@ -72,6 +73,21 @@ def test_a_sheet_of_stills(stills: ReleasePaths, portrait: np.ndarray, tmp_path:
     assert dsanon("compare", stills.release.parent / "source", stills.release).code == 0
     with Image.open(sheet) as picture:
         assert picture.width > 2 * 2 * 320
+
+
+@pytest.mark.parametrize("dataset", ["stills", "clip"])
+def test_a_key_that_was_moved_is_named(dataset: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """And temporal figures, which read the same pairs, are taken with it."""
+    paths: ReleasePaths = request.getfixturevalue(dataset)
+    source, moved = paths.release.parent / "source", tmp_path / "key"
+    shutil.move(paths.key, moved)
+    try:
+        refused = dsanon("compare", source, paths.release)
+        assert (refused.code, "key" in refused.error, "\n" in refused.error) == (2, True, False)
+        assert dsanon("compare", source, paths.release, "--key", moved).code == 0
+        temporal.measure(paths.release, source, paths.private, key=moved)
+    finally:
+        shutil.move(moved, paths.key)
 
 
 def test_a_clip_of_a_video(clip: ReleasePaths, portrait: np.ndarray, tmp_path: Path) -> None:

@@ -210,8 +210,8 @@ ATTACKS = (
         "control, and tested on originals of other people; its ratio is the share of what it reaches after training on "
         "originals; there is none where these teach it next to nothing (AP below 0.2).",
         "Near the original is useful. One simple detector and tracker stand behind these figures: low ones of the "
-        "original say that they are weak, and only the difference counts. The detector of pedestrians searches a grid: of "
-        "the original itself, moved by three pixels (original_moved), it does not find everybody again.",
+        "original say that they are weak, and only the difference counts. The detector of pedestrians searches a "
+        "grid: of the original itself, moved by three pixels (original_moved), it does not find everybody again.",
         "score",
         share=False,
     ),

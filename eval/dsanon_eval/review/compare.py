@@ -41,11 +41,18 @@ class Compared:
 
 
 def compare(
-    release: Path, source: Path, private: Path | None = None, samples: int = 12, sequence: str | None = None
+    release: Path,
+    source: Path,
+    private: Path | None = None,
+    samples: int = 12,
+    sequence: str | None = None,
+    key: Path | None = None,
 ) -> Compared:
     """Write PRIVATE/compare/: a sheet of ``samples`` stills, one of so many frames for each sequence, a clip per video.
 
-    sequence: only this one, by its name in the release. Raises UsageError, ReleaseError and KeyFileError.
+    sequence: only this one, by its name in the release · key: by default the one the release was made with
+
+    Raises UsageError, ReleaseError and KeyFileError.
     """
     if samples < 1:
         raise UsageError(f"--samples {samples}: expected 1 or more")
@@ -60,7 +67,8 @@ def compare(
             raise UsageError(f"--sequence {sequence!r}: {dataset} has no sequences; leave it out")
         files = sorted(set(read_rows(paths.release / "manifest.parquet")["file"].to_pylist()))
         chosen = [files[i] for i in _spread(len(files), samples)]
-        tiles = [_beside(p, _TILE) for p in still_pairs(paths.release, source, paths.private, dataset, chosen)]
+        beside = still_pairs(paths.release, source, paths.private, dataset, chosen, key)
+        tiles = [_beside(pair, _TILE) for pair in beside]
         if not tiles:
             raise UsageError(f"no person was treated in {release}: there is nothing to compare")
         return Compared((_sheet(folder / "samples.jpg", tiles),), len(tiles))
@@ -70,7 +78,7 @@ def compare(
     if sequence is not None and sequence not in counts:
         raise UsageError(f"--sequence {sequence!r} is not in {release}: choose one of {', '.join(counts)}")
     written, shown = [], 0
-    for pairs in face_pairs(paths.release, source, paths.private, 1 << 62, sequence):
+    for pairs in face_pairs(paths.release, source, paths.private, 1 << 62, sequence, key):
         first = next(pairs, None)
         if first is None:
             continue

@@ -93,9 +93,11 @@ class Pair:
 
 
 def face_pairs(
-    release: Path, source: Path, private: Path, frames: int, only: str | None = None
+    release: Path, source: Path, private: Path, frames: int, only: str | None = None, key: Path | None = None
 ) -> Iterator[Iterator[Pair]]:
     """The sequences of a release, or the ``only`` one, each as its pairs of frames in order: at most ``frames``.
+
+    key: of the private map, by default the one the release was made with
 
     Nothing for a dataset of stills. Raises KeyFileError and ReleaseError where the private map cannot be read;
     UsageError where a picture with somebody in it is not in SOURCE as it was, ReleaseError where it is not in RELEASE.
@@ -104,7 +106,7 @@ def face_pairs(
     dataset = str(configuration.get("dataset", ""))
     if dataset not in SEQUENCES:
         return
-    known = _known(release, private)
+    known = _known(release, private, key)
     made, original = open_source(dataset, release / "data"), open_source(dataset, source)
     theirs: dict[tuple[str, int | None], Sample] = {(printable(s.file), s.frame): s for s in original.samples()}
     for name, group in groupby(made.samples(), key=lambda sample: str(sample.sequence)):
@@ -121,9 +123,11 @@ def face_pairs(
             yield _pairs(name, there, made, original, known)
 
 
-def still_pairs(release: Path, source: Path, private: Path, dataset: str, files: Collection[str]) -> Iterator[Pair]:
+def still_pairs(
+    release: Path, source: Path, private: Path, dataset: str, files: Collection[str], key: Path | None = None
+) -> Iterator[Pair]:
     """The stills of a release among ``files`` (below data/), each a sequence of its own; the same errors."""
-    known = _known(release, private)
+    known = _known(release, private, key)
     original = open_source(dataset, source)
     theirs = {printable(sample.file): sample for sample in original.samples()}
     for file in sorted(set(files) & known.files.keys()):
@@ -194,14 +198,14 @@ def _pair(name: str, number: int, mine: Sample, other: Sample, after: Photo, bef
     )
 
 
-def _known(release: Path, private: Path) -> _Known:
+def _known(release: Path, private: Path, key: Path | None) -> _Known:
     """What manifest and map tell."""
     manifest = read_rows(release / "manifest.parquet").to_pylist()
     public = {(row["sample"], row["region"]): row for row in manifest if row["region"] is not None}
     known = _Known(
         {}, {}, {}, {(r["file"], frame_of(r["sample"])) for r in manifest if r["status"] == "quarantined"}, {}, {}
     )
-    for row in lookup(release, private):
+    for row in lookup(release, private, key):
         shown = public.get((row["sample"], row["region"]))
         if shown is None:
             continue

@@ -23,18 +23,22 @@ from dsanon_eval.utility.frames import SEQUENCES, Pair, face_pairs, still_pairs
 ANNOTATED = ("coco", "mots", "mot")  # datasets that tell where people's bodies are
 
 
-def measure(case: Case, chosen: Iterable[str], frames: int, each: int) -> tuple[list[Measurement], list[str]]:
+def measure(
+    case: Case, chosen: Iterable[str], frames: int, each: int, key: Path | None = None
+) -> tuple[list[Measurement], list[str]]:
     """All of it, and notes on what is missing.
 
     chosen: samples of a dataset of stills that are looked at · frames: of a sequence · each: pictures of one body
+    key: of the private map, by default the one the release was made with
 
     Raises KeyFileError and ReleaseError where the private map cannot be read.
     """
     release, private = case.paths.release, case.paths.private
     if case.dataset in SEQUENCES:
-        pairs: Iterable[Pair] = (p for group in face_pairs(release, case.source, private, frames) for p in group)
+        sequences = face_pairs(release, case.source, private, frames, key=key)
+        pairs: Iterable[Pair] = (pair for sequence in sequences for pair in sequence)
     else:
-        pairs = still_pairs(release, case.source, private, case.dataset, case.files(set(chosen)))
+        pairs = still_pairs(release, case.source, private, case.dataset, case.files(set(chosen)), key)
     bodies: Bodies | None = None
     notes: list[str] = []
     if case.bodies.num_rows:

@@ -127,13 +127,17 @@ class Blocks:
             yield Measurement(f"{name}_ratio", model, "release", ratio, interval, n, gate=gate)
 
 
-def measure(release: Path, source: Path, private: Path, frames: int = FRAMES) -> list[Measurement]:
+def measure(
+    release: Path, source: Path, private: Path, frames: int = FRAMES, key: Path | None = None
+) -> list[Measurement]:
     """All temporal measurements of a release of sequences, none of one of stills. frames: looked at in a sequence.
+
+    key: of the private map, by default the one the release was made with.
 
     Raises KeyFileError and ReleaseError where the private map cannot be read.
     """
     watch = _Watch()
-    for pairs in face_pairs(release, source, private, frames):
+    for pairs in face_pairs(release, source, private, frames, key=key):
         watch.sequence(pairs)
     return watch.measurements()
 
