@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,12 +176,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     finally:
         torch.set_flush_denormal(False)
-    for m in report["measurements"]:
-        interval = "" if m["ci95"] is None else f"[{m['ci95'][0]:.4f}, {m['ci95'][1]:.4f}]"
-        print(f"{m['name']:<36} {m['model']:<32} {m['control']:<9} {m['value']:9.4f} {interval:<18} n={m['n']}")
-    for line in [*report["notes"], *(f"to look at: {options.out.with_name(name)}" for name in report["worst"])]:
-        print(line)
+    pages = (f"to look at: {options.out.with_name(name)}" for name in report["worst"])
+    print(*lines(report["measurements"]), *report["notes"], *pages, sep="\n")
     return 0
+
+
+def lines(measurements: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """A line for each, as :meth:`Measurement.as_dict` has them."""
+    for m in measurements:
+        interval = "" if m["ci95"] is None else f"[{m['ci95'][0]:.4f}, {m['ci95'][1]:.4f}]"
+        yield f"{m['name']:<36} {m['model']:<32} {m['control']:<14} {m['value']:9.4f} {interval:<18} n={m['n']}"
 
 
 if __name__ == "__main__":
