@@ -142,6 +142,9 @@ def peers(data: Path, work: Path, photos: int, repeats: int) -> dict[str, Any]:
         )["busy"],
         "dsanon, blur, all its detectors": lambda folder: dsanon(folder, work, "--method", "blur")["busy"],
         "one at a time, as the paper's code": lambda folder: one_at_a_time(folder, work / "single"),
+        "dsanon, ciagan, by the same detector": lambda folder: dsanon(
+            folder, work, "--method", "ciagan", "--detectors", "hog:upsample=1"
+        )["busy"],
         "dsanon, ciagan": lambda folder: dsanon(folder, work, "--method", "ciagan")["busy"],
         "dsanon, ciagan, one worker": lambda folder: dsanon(folder, work, "--method", "ciagan", workers=1)["busy"],
     }
@@ -152,6 +155,7 @@ def peers(data: Path, work: Path, photos: int, repeats: int) -> dict[str, Any]:
     wanted = (
         ("dsanon, blur, at deface's input size", "deface 1.5, blur", 1.1),
         ("dsanon, blur, at its own scale", "deface 1.5, blur", 2.0),
+        ("dsanon, ciagan, by the same detector", "one at a time, as the paper's code", 2.5),
         ("dsanon, ciagan", "one at a time, as the paper's code", 2.5),
         ("dsanon, ciagan", "dsanon, ciagan, one worker", 1.8),
     )
