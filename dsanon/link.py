@@ -7,8 +7,9 @@ each with its neighbours on both sides, so that memory is flat and no joint is t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from dsanon.filling import SURE, View, lasting, whole
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
 from dsanon.missed import anywhere, covers
-from dsanon.regions import NO_FACE, clipped, covered, ordered
+from dsanon.regions import NO_FACE, clipped, covered, hiding, ordered
 from dsanon.sample import Box, Found, Region, Rle, Sample
 from dsanon.smoothing import RATE
 from dsanon.tracks import GAP, NONE, Tracks, associate, scenes
@@ -47,10 +48,13 @@ class _Frame:
     bodies: dict[int, Region] = field(default_factory=dict)
 
 
-def link(samples: Sequence[Sample], paths: Sequence[Path], wanted: str, kept: Set[str]) -> Iterator[Found]:
+def link(
+    samples: Sequence[Sample], paths: Sequence[Path], wanted: str, kept: Set[str], painted: bool = False
+) -> Iterator[Found]:
     """The rows of the second pass, from those of the first at ``paths``, which are read two or three times.
 
-    wanted: ``face``, ``body`` or ``both`` · kept: labels of people who are left as they are.
+    wanted: ``face``, ``body`` or ``both`` · kept: labels of people who are left as they are
+    painted: a generator paints the bodies
     """
     times = _times(samples)
     scene = scenes(read_thumbnails(*paths))
@@ -64,7 +68,8 @@ def link(samples: Sequence[Sample], paths: Sequence[Path], wanted: str, kept: Se
     decided = 0  # of the window's frames, the first ones
     while len(window) > decided:
         stop = min(decided + WINDOW, len(window))
-        yield from _decided(list(window), decided, stop, tracks, wanted, kept)
+        hides = partial(hiding, wanted=wanted, kept=kept, painted=painted)
+        yield from _decided(list(window), decided, stop, tracks, hides, wanted == "body")
         decided = min(stop, margin)
         for _ in range(stop - decided):
             window.popleft()
@@ -113,9 +118,14 @@ def _frames(
 
 
 def _decided(
-    frames: Sequence[_Frame], start: int, stop: int, tracks: Tracks, wanted: str, kept: Set[str]
+    frames: Sequence[_Frame],
+    start: int,
+    stop: int,
+    tracks: Tracks,
+    hides: Callable[[Sequence[Region]], list[Region]],
+    bodies_alone: bool,
 ) -> Iterator[Found]:
-    """The rows of ``frames[start:stop]``; the others are their neighbours."""
+    """The rows of ``frames[start:stop]``; the others are their neighbours. hides: see :func:`_row`, of these bodies"""
     view = View(
         np.array([frame.time for frame in frames]),
         [frame.scene for frame in frames],
@@ -144,8 +154,8 @@ def _decided(
     _steady_bodies(view, rest)
     _keep_strangers(view, frames, rest)
     for i in range(start, stop):
-        hiding = [r for r in rest[i] if r.kind == "body" and r.label not in kept] if wanted == "body" else []
-        yield _row(frames[i].found, rest[i], tracked[i], hiding)
+        under = hides([region for region in rest[i] if region.kind == "body"])
+        yield _row(frames[i].found, rest[i], tracked[i], under, bodies_alone)
 
 
 def _steady_bodies(view: View, rest: Sequence[list[Region]]) -> None:
@@ -223,14 +233,19 @@ def _goes_on(view: View, i: int, seen: Mapping[int, Region], face: Region, head:
     return bool(inside >= _SEEN * boxes.area([face.box])[0])
 
 
-def _row(found: Found, rest: Sequence[Region], tracked: Mapping[int, Region], hiding: Sequence[Region]) -> Found:
-    """The frame's row with its regions clipped and in order. hiding: bodies under which no face needs its own."""
+def _row(
+    found: Found, rest: Sequence[Region], tracked: Mapping[int, Region], under: Sequence[Region], bodies_alone: bool
+) -> Found:
+    """The frame's row with its regions clipped and in order.
+
+    under: bodies in which no face that is a guess is covered · bodies_alone: nor painted
+    """
     if found.problem:
         return replace(found, regions=(), thumbnail=b"")
     seen = [region.box for region in tracked.values() if not region.note]
     regions = list(rest)
     for region in tracked.values():
-        if region.note and (_shares(region.box, seen) or covered(region, hiding)):
+        if region.note and (_shares(region.box, seen) or ((bodies_alone or region.reason) and covered(region, under))):
             continue
         regions.append(region)
     inside = [clipped(region, found.width, found.height) for region in regions]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +31,10 @@ _COVERED = 0.9  # a face of which so much lies in treated bodies needs no treatm
 
 
 class RegionFinder:
-    """Detectors and landmarks, loaded once. regions: ``face``, ``body`` or ``both`` · kept: labels left as they are."""
+    """Detectors and landmarks, loaded once. regions: ``face``, ``body`` or ``both`` · kept: labels left as they are
+
+    painted: a generator paints the bodies.
+    """
 
     def __init__(
         self,
@@ -39,8 +42,10 @@ class RegionFinder:
         landmarker: Predictor,
         regions: str,
         kept: frozenset[str] = frozenset(),
+        painted: bool = False,
     ) -> None:
-        self.detectors, self.landmarker, self.regions, self.kept = detectors, landmarker, regions, kept
+        self.detectors, self.landmarker = detectors, landmarker
+        self.regions, self.kept, self.painted = regions, kept, painted
 
     def __call__(self, sample: Sample, pixels: Pixels) -> tuple[Region, ...]:
         """Every region of ``pixels`` (h, w, 3), in the order of :func:`ordered`. Raises BadImage."""
@@ -48,7 +53,7 @@ class RegionFinder:
         refuse_outside(sample, width, height)
         candidates = unite([d for detector in self.detectors for d in detector(pixels)])
         faces = [face for candidate in candidates for face in self._faces(pixels, candidate)]
-        regions = assemble(sample, faces, width, height, self.regions, self.kept)
+        regions = assemble(sample, faces, width, height, self.regions, self.kept, self.painted)
         return tuple(ordered(regions))
 
     def _faces(self, pixels: Pixels, candidate: FaceCandidate) -> list[Region]:
@@ -106,11 +111,13 @@ def assemble(
     height: int,
     wanted: str,
     kept: frozenset[str] = frozenset(),
+    painted: bool = False,
 ) -> list[Region]:
     """Detected ``faces`` and the source's annotation made one list. wanted: ``face``, ``body`` or ``both``.
 
     kept: labels of people who are left as they are. Their bodies hide nobody else's face, and a face that may be
     theirs or somebody else's is treated like a stranger's.
+    painted: a generator paints the bodies.
     """
     people = [_placed(person, width, height) for person in sample.people]
     singles = [person for person in people if not person.many]
@@ -139,9 +146,17 @@ def assemble(
     out = [*named, *missed, *groups]
     if wanted != "face":
         treated = [_body_region(person, width, height) for person in people]
-        hiding = [body for body in treated if body.label not in kept]
-        rest = [n for n, f in zip(named, faces, strict=True) if not (covered(n, hiding) or _held(n, f, hiding))]
-        out = [*treated, *(out if wanted == "both" else rest)]
+        hides = hiding(treated, wanted, kept, painted)
+        rest = [
+            n
+            for n, f in zip(named, faces, strict=True)
+            if (wanted == "both" and not n.reason) or not (covered(n, hides) or _held(n, f, hides))
+        ]
+        if wanted == "both":
+            outlines = {body.silhouette for body in hides}
+            rest += [m for m in missed if m.silhouette not in outlines and not covered(m, hides)]
+            rest += groups
+        out = [*treated, *rest]
     inside = [piece for piece in (clipped(region, width, height) for region in out) if piece is not None]
     if not inside and sample.someone:
         return [Region("face", (0.0, 0.0, float(width), float(height)), reason=NOBODY, detector="annotation")]
@@ -205,6 +220,15 @@ def _inside(person: Person, width: int, height: int) -> bool:
 
 def _visible(box: Box, width: int, height: int) -> bool:
     return bool(boxes.area(boxes.clip([box], width, height))[0] > 0)
+
+
+def hiding(bodies: Sequence[Region], wanted: str, kept: Collection[str], painted: bool) -> list[Region]:
+    """Those ``bodies`` under which a face that cannot be painted, or was not found, needs no cover of its own.
+
+    Where faces are wanted too (``both``) only bodies that are painted anew: of a blurred one a head is left to see.
+    """
+    own = [body for body in bodies if body.label not in kept]
+    return own if wanted == "body" else [body for body in own if painted and body.transform]
 
 
 def covered(face: Region, bodies: Sequence[Region]) -> bool:

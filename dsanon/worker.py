@@ -86,7 +86,7 @@ class Worker:
     def find(self, shard: Shard) -> dict[str, int]:
         """Detect everybody in the samples of a shard, or of a piece of one."""
         if self._finder is None:
-            self._finder = _open_finder(self.setup.config)
+            self._finder = _open_finder(self.setup.config, "body" in self.setup.generators)
         counts = {"samples": len(shard.samples), "faces": 0}
         write_found(shard.found(self.setup.staging), self._find(shard, counts))
         seal(shard.found(self.setup.staging))
@@ -117,7 +117,8 @@ class Worker:
 
         config, paths = self.setup.config, [piece.found(self.setup.staging) for piece in shard.pieces()]
         require(*paths)
-        write_found(shard.linked(self.setup.staging), link(shard.samples, paths, config.regions, config.kept))
+        rows = link(shard.samples, paths, config.regions, config.kept, "body" in self.setup.generators)
+        write_found(shard.linked(self.setup.staging), rows)
         seal(shard.linked(self.setup.staging))
         return {"samples": len(shard.samples)}
 
@@ -257,12 +258,12 @@ def _batches(items: Iterable[tuple[tuple[Sample, Photo | Unreadable], Found]], l
         yield batch
 
 
-def _open_finder(config: JobConfig) -> Any:
+def _open_finder(config: JobConfig, painted: bool) -> Any:
+    """painted: a generator paints the bodies"""
     from dsanon.detectors import open_detectors
     from dsanon.landmarks import Landmarker
     from dsanon.models import store
     from dsanon.regions import RegionFinder
 
-    return RegionFinder(
-        open_detectors(config.detectors), Landmarker(store.path("landmarks68")), config.regions, config.kept
-    )
+    detectors, landmarker = open_detectors(config.detectors), Landmarker(store.path("landmarks68"))
+    return RegionFinder(detectors, landmarker, config.regions, config.kept, painted)

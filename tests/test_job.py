@@ -180,7 +180,7 @@ def test_a_sample_on_which_the_detectors_fail_is_withheld(
     def explode(sample: object, pixels: object) -> None:
         raise RuntimeError(f"secret {sample}")
 
-    monkeypatch.setattr(worker, "_open_finder", lambda config: explode)
+    monkeypatch.setattr(worker, "_open_finder", lambda *_: explode)
     release = tmp_path / "release"
     config = JobConfig(dataset="folder", source=folder / "Ann Example", method="mask")
     outcome = anonymize(config, ReleasePaths.of(folder, release), workers=0, quiet=True)

@@ -215,8 +215,8 @@ def test_detectors_that_miss_every_third_frame_uncover_neither_bodies_nor_faces(
     (source / "train" / "instances_txt" / "0001.txt").write_text("".join(lines))
     open_finder, seen = worker._open_finder, []
 
-    def forgetful(config: Any) -> Any:
-        finder = open_finder(config)
+    def forgetful(*asked: Any) -> Any:
+        finder = open_finder(*asked)
         (hog,) = finder.detectors
 
         def detect(pixels: np.ndarray) -> Any:

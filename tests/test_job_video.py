@@ -51,8 +51,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, fails: Any) -> None:
     """Detectors that see nobody in some frames."""
     open_finder = worker._open_finder
 
-    def opened(config: Any) -> Any:
-        finder = open_finder(config)
+    def opened(*asked: Any) -> Any:
+        finder = open_finder(*asked)
 
         def find(sample: Sample, pixels: np.ndarray) -> tuple[Region, ...]:
             return () if fails(int(Path(sample.file).stem)) else finder(sample, pixels)
@@ -174,8 +174,8 @@ def test_a_long_video_searched_in_pieces_has_no_joint(
     open_finder = worker._open_finder
     searched: list[int] = []
 
-    def failing_in_places(config: Any) -> Any:
-        finder = open_finder(config)
+    def failing_in_places(*asked: Any) -> Any:
+        finder = open_finder(*asked)
 
         def find(sample: Sample, pixels: np.ndarray) -> tuple[Region, ...]:
             assert sample.frame is not None

@@ -152,8 +152,26 @@ def test_a_head_in_a_painted_silhouette_needs_no_cover_of_its_own_and_one_beside
     beside = replace(face(215, 80, 56), reason="turned away")
     assert [r.kind for r in assemble(sample(person), [beside], W, H, "body")] == ["body", "face"]
     assert [r.kind for r in assemble(sample(person), [turned], W, H, "both")] == ["body", "face"]
+    assert [r.kind for r in assemble(sample(person), [turned], W, H, "both", painted=True)] == ["body"]
+    assert [r.kind for r in assemble(sample(person), [beside], W, H, "both", painted=True)] == ["body", "face"]
     head = replace(person, head=(160.0, 40.0, 228.0, 108.0))  # what the source knows of the head is covered whole
     assert [r.kind for r in assemble(sample(head), [turned], W, H, "body")] == ["body", "face"]
+
+
+def test_a_head_that_nobody_saw_needs_no_cover_in_a_body_that_is_painted_anew() -> None:
+    """Grey over a painted body would make a hole of it: somebody on their hands was grey from head to foot."""
+    mask = np.zeros((H, W), bool)
+    mask[50:290, 150:250] = True
+    person = Person("a", silhouette=from_mask(mask))
+    seen = face(200, 90, 50)
+    assert [r.kind for r in assemble(sample(person), [], W, H, "both")] == ["body", "face"]  # covered, or blurred
+    assert [r.kind for r in assemble(sample(person), [], W, H, "both", painted=True)] == ["body"]
+    assert [r.kind for r in assemble(sample(person), [seen], W, H, "both", painted=True)] == ["body", "face"]
+    outside = replace(person, head=(140.0, 20.0, 220.0, 100.0))  # a head that the source knows, half beside the mask
+    for whole in (outside, Person("a", (150, 50, 250, 290)), replace(person, many=True)):
+        assert any(r.reason for r in assemble(sample(whole), [], W, H, "both", painted=True) if r.kind == "face")
+    kept = assemble(sample(person), [], W, H, "both", frozenset("a"), painted=True)
+    assert [(r.kind, r.label) for r in kept] == [("body", "a"), ("face", "a")]
 
 
 def test_what_is_painted_comes_after_what_is_covered() -> None:

@@ -38,7 +38,7 @@ def setup(tmp_path: Path) -> Setup:
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors that see nobody."""
-    monkeypatch.setattr(worker, "_open_finder", lambda config: lambda sample, pixels: ())
+    monkeypatch.setattr(worker, "_open_finder", lambda *_: lambda sample, pixels: ())
 
 
 def only_shard(setup: Setup) -> tuple[Worker, Shard]:
@@ -169,7 +169,7 @@ def test_a_full_disk_is_no_fault_of_the_sample(setup: Setup, monkeypatch: pytest
 def decided(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, *decisions: tuple[int, str]) -> list[str]:
     """The reasons in the manifest of one picture after another, when each has a region and some are decided about."""
     region = Region("face", (5.0, 5.0, 15.0, 15.0))
-    monkeypatch.setattr(worker, "_open_finder", lambda config: lambda sample, pixels: (region,))
+    monkeypatch.setattr(worker, "_open_finder", lambda *_: lambda sample, pixels: (region,))
     made, shard = only_shard(setup)
     names = [released_as(made.source, made.names, sample)[1] for sample in shard.samples]
     made.setup = replace(
