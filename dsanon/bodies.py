@@ -35,7 +35,7 @@ def body_transform(silhouette: Mask) -> Transform:
 def inside(silhouette: Mask, unit: float = 1.0) -> Floats:
     """(h, w) share of each pixel that is the person's: the silhouette, its edge smooth. unit: pixels a crop pixel."""
     plane = silhouette.astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(plane, (0, 0), max(0.5, 0.3 * unit)), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), max(0.5, 0.15 * unit)), dtype=np.float32)
 
 
 def draw(silhouette: Mask) -> Pixels:

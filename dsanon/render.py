@@ -161,11 +161,17 @@ def paste_body(canvas: Pixels, crop: Pixels, region: Region, area: Footprint, gr
     """
     unseen = grey.copy()
     unseen[area.window][area.weight > 0] = 255
-    transform = _transform(region)
-    hidden = warp(unseen, transform, bodies.SIZE, pad=255)
-    behind = cv2.inpaint(warp(canvas, transform, bodies.SIZE), hidden, 3, cv2.INPAINT_TELEA)
-    share = bodies.inside(body_mask(region)[area.window], area.unit)[..., None]
-    _paste(canvas, area, share * _unwarp(crop, region, area) + (1 - share) * _unwarp(np.asarray(behind), region, area))
+    transform, mask = _transform(region), body_mask(region)
+    around = warp(np.where(mask, np.uint8(0), np.uint8(255)), transform, bodies.SIZE, pad=255)
+    person = _continued(crop, around)  # else what was painted beyond the outline would bleed into it
+    behind = _continued(warp(canvas, transform, bodies.SIZE), warp(unseen, transform, bodies.SIZE, pad=255))
+    share = bodies.inside(mask[area.window], area.unit)[..., None]
+    _paste(canvas, area, share * _unwarp(person, region, area) + (1 - share) * _unwarp(behind, region, area))
+
+
+def _continued(crop: Pixels, unknown: Pixels) -> Pixels:
+    """What is known of a crop, continued to where ``unknown`` (h, w) is not 0; as it is where nothing is known."""
+    return np.asarray(cv2.inpaint(crop, unknown, 3, cv2.INPAINT_TELEA)) if (unknown == 0).any() else crop
 
 
 def painted_shape(treatment: Treatment, painter: Painter | None) -> Transform | None:
