@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from dsanon_eval.generator_figures import lines
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks.recognisers import Osnet
 from dsanon_eval.utility.pedestrians import Pedestrians, Shot, recall
+
+Paint = Callable[[int, Control], Pixels]  # the photo of a body, by its index, with that body under a vector
 
 
 class Unseen:
@@ -94,7 +96,7 @@ def measure(data: Path, weights: Path, vectors: int, each: int) -> dict[str, Any
     }
 
 
-def _control(unseen: Unseen, painted: Any, identities: int, vectors: int, each: int) -> list[Measurement]:
+def _control(unseen: Unseen, painted: Paint, identities: int, vectors: int, each: int) -> list[Measurement]:
     """Over ``vectors`` one-hot vectors, ``each`` patterns and probes of each, and mixes of two."""
     network = Osnet()
     chosen = np.linspace(0, identities - 1, min(vectors, identities)).round().astype(int).tolist()
@@ -117,7 +119,7 @@ def _control(unseen: Unseen, painted: Any, identities: int, vectors: int, each: 
     return out + (identity_control.mixes(shown, trials, mixed, blends, unseen.labels, network.name) if blends else [])
 
 
-def _pedestrians(unseen: Unseen, painted: Any, identities: int) -> list[Measurement]:
+def _pedestrians(unseen: Unseen, painted: Paint, identities: int) -> list[Measurement]:
     """Everybody painted once, under a vector drawn by chance."""
     detector, rng, shots = Pedestrians(), np.random.default_rng(0), []
     for index, (label, region) in enumerate(zip(unseen.labels, unseen.regions, strict=True)):
