@@ -12,7 +12,8 @@ from dsanon.align import Floats, Transform
 from dsanon.sample import Mask, Pixels
 
 SIZE = (128, 64)  # height and width of the crop: people stand more often than they lie
-# radii in pixels of the crop, measured from the silhouette, as :mod:`dsanon.landmarks` has them for faces
+# radii measured from the silhouette, as :mod:`dsanon.landmarks` has them for faces; HIDDEN in pixels of the crop, the
+# others in those of :func:`upright_unit`
 FULL = 2.0
 HIDDEN = 3.0
 FEATHER = 1.0
@@ -30,6 +31,11 @@ def body_transform(silhouette: Mask) -> Transform:
     centre = np.array([columns[0] + columns[-1], rows[0] + rows[-1]]) / 2
     middle = (np.array(SIZE[::-1]) - 1) / 2
     return np.hstack([scale * np.eye(2), (middle - scale * centre)[:, None]])
+
+
+def upright_unit(height: int, width: int) -> float:
+    """Photo pixels for one of the crop's, were the body of these sides upright: whoever lies is no less exactly drawn."""
+    return max(height, width) * ROOM / SIZE[0]
 
 
 def inside(silhouette: Mask, unit: float = 1.0) -> Floats:

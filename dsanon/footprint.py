@@ -98,8 +98,9 @@ def _painted_body(region: Region, width: int, height: int) -> Footprint:
     """The silhouette, dilated, with a soft border. Raises ValueError where there is no crop of it."""
     mask = body_mask(region)
     unit = 1.0 / scale_of(np.array(region.transform, dtype=np.float64).reshape(2, 3))
-    full, feather = max(bodies.LEAST, bodies.FULL * unit), bodies.FEATHER * unit
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    upright = bodies.upright_unit(rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0])
+    full, feather = max(bodies.LEAST, bodies.FULL * upright), bodies.FEATHER * upright
     reach = full + feather + 1
     box = (columns[0] - reach, rows[0] - reach, columns[-1] + 1 + reach, rows[-1] + 1 + reach)
     x0, y0, x1, y1 = _window(box, width, height)

@@ -238,14 +238,17 @@ def _row(
 ) -> Found:
     """The frame's row with its regions clipped and in order.
 
-    under: bodies in which no face that is a guess is covered · bodies_alone: nor painted
+    under: bodies in which no face that is a guess is covered, and none of others' painted · bodies_alone: none at all
     """
     if found.problem:
         return replace(found, regions=(), thumbnail=b"")
     seen = [region.box for region in tracked.values() if not region.note]
     regions = list(rest)
     for region in tracked.values():
-        if region.note and (_shares(region.box, seen) or ((bodies_alone or region.reason) and covered(region, under))):
+        in_front = [
+            body for body in under if bodies_alone or region.reason or body.label not in (None, region.label)
+        ]
+        if region.note and (_shares(region.box, seen) or covered(region, in_front)):
             continue
         regions.append(region)
     inside = [clipped(region, found.width, found.height) for region in regions]

@@ -7,7 +7,7 @@ first, so that a face is painted onto the new neck and in the new light.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -22,6 +22,7 @@ from dsanon.plan import Control
 from dsanon.sample import Kind, Pixels, Region
 from dsanon.steady import Moment, Recent, steadied
 
+_RESOLUTION = 160  # pixels of the longer side in which what lies behind a body is continued
 Action = Literal["ciagan", "blur", "pixelate", "mask", "keep"]
 
 
@@ -69,7 +70,7 @@ def render(
             for treatment, area in scene.of(kind):
                 if treatment.action == "ciagan" and kind == "face":
                     crop = steadied(next(painted), treatment.region, treatment.moment, recent)
-                    paste_crop(scene.canvas, crop, treatment.region, area)
+                    paste_crop(scene.canvas, crop, treatment.region, scene.visible(treatment.region, area))
                 elif treatment.action == "ciagan":
                     paste_body(scene.canvas, next(painted), treatment.region, area, grey)
                     grey[area.window][area.hard] = 0
@@ -104,6 +105,16 @@ class _Scene:
             if treatment.action != "keep" and not done:
                 out[area.window][area.hard] = 255
         return out
+
+    def visible(self, face: Region, area: Footprint) -> Footprint:
+        """What of a face is in front. Nobody saw one that neighbouring frames tell of: others' new bodies hide it."""
+        if not face.note:
+            return area
+        weight = area.weight.copy()
+        for treatment, _ in self.of("body"):
+            if treatment.action == "ciagan" and treatment.region.label not in (None, face.label):
+                weight[body_mask(treatment.region)[area.window]] = 0
+        return replace(area, weight=weight)
 
 
 def _grey(photo: Pixels, plan: Sequence[Treatment], painter: Painter | None) -> _Scene:
@@ -159,14 +170,29 @@ def paste_body(canvas: Pixels, crop: Pixels, region: Region, area: Footprint, gr
     is continued from the pixels outside of the footprint (Telea's inpainting, 2004). grey: (h, w), 255 where the canvas
     shows nothing
     """
+    mask = body_mask(region)
+    around = warp(np.where(mask, np.uint8(0), np.uint8(255)), _transform(region), bodies.SIZE, pad=255)
+    person = _continued(crop, around)  # else what was painted beyond the outline would bleed into it
+    share = bodies.inside(mask[area.window], area.unit)[..., None]
+    _paste(canvas, area, share * _unwarp(person, region, area) + (1 - share) * _behind(canvas, area, grey))
+
+
+def _behind(canvas: Pixels, area: Footprint, grey: Pixels) -> Pixels:
+    """The footprint's window as it would be without what it covers, as coarse as the ring around the outline allows."""
+    height, width = canvas.shape[:2]
     unseen = grey.copy()
     unseen[area.window][area.weight > 0] = 255
-    transform, mask = _transform(region), body_mask(region)
-    around = warp(np.where(mask, np.uint8(0), np.uint8(255)), transform, bodies.SIZE, pad=255)
-    person = _continued(crop, around)  # else what was painted beyond the outline would bleed into it
-    behind = _continued(warp(canvas, transform, bodies.SIZE), warp(unseen, transform, bodies.SIZE, pad=255))
-    share = bodies.inside(mask[area.window], area.unit)[..., None]
-    _paste(canvas, area, share * _unwarp(person, region, area) + (1 - share) * _unwarp(behind, region, area))
+    coarse = max(1.0, max(area.weight.shape) / _RESOLUTION)
+    around = int(np.ceil(4 * coarse))
+    rows, columns = area.window
+    top, left = max(0, rows.start - around), max(0, columns.start - around)
+    view = slice(top, min(height, rows.stop + around)), slice(left, min(width, columns.stop + around))
+    h, w = canvas[view].shape[:2]
+    size = max(1, round(w / coarse)), max(1, round(h / coarse))
+    seen = cv2.resize(canvas[view], size, interpolation=cv2.INTER_AREA)
+    unknown = cv2.resize(unseen[view], size, interpolation=cv2.INTER_AREA)
+    whole = cv2.resize(_continued(np.asarray(seen), np.asarray(unknown)), (w, h), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(whole[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left])
 
 
 def _continued(crop: Pixels, unknown: Pixels) -> Pixels:

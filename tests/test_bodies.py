@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -151,6 +153,26 @@ def test_faces_are_painted_onto_painted_bodies() -> None:
     assert (visible == NEW).all(axis=1).mean() > 0.2  # the new neck, and not grey
     assert (out[90, 200] == (10, 200, 30)).all()
     assert (out[200, 200] == NEW).all()
+
+
+def test_of_a_face_that_nobody_saw_only_what_others_new_bodies_leave_is_painted() -> None:
+    guess = replace(region(200, 90, 60), note="filled")
+    mask = np.zeros((H, W), bool)
+    mask[20:280, 200:300] = True
+    out, _, _ = rendered(noise(3), [Treatment(body(mask), "ciagan", ONE), Treatment(guess, "ciagan", ONE)])
+    assert (out[90, 195] == (10, 200, 30)).all()
+    assert (out[90, 205:215] == NEW).all()
+    seen = [Treatment(body(mask), "ciagan", ONE), Treatment(replace(guess, note=""), "ciagan", ONE)]
+    assert (rendered(noise(3), seen)[0][90, 205] == (10, 200, 30)).all()
+    own = [Treatment(body(mask), "ciagan", ONE), Treatment(replace(guess, label="x"), "ciagan", ONE)]
+    assert (rendered(noise(3), own)[0][90, 205] == (10, 200, 30)).all()
+
+
+def test_around_who_lies_the_ring_is_as_wide_as_around_who_stands() -> None:
+    standing, lying = np.zeros((H, W), bool), np.zeros((H, W), bool)
+    standing[20:260, 180:260], lying[100:180, 20:260] = True, True
+    ring = [int((footprint(body(m), W, H, soft=True).weight > 0).sum() - m.sum()) for m in (standing, lying)]
+    assert abs(ring[0] - ring[1]) < 0.02 * ring[0]
 
 
 def test_a_covered_face_stays_covered_on_a_painted_body_and_is_not_shown_to_a_neighbours_painter() -> None:

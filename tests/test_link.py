@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from dsanon.link import link
 from dsanon.missed import NOTE
 from dsanon.regions import NO_FACE, subject_of
 from dsanon.sample import Found, Person, Region, Sample
+from dsanon.sources.silhouettes import from_mask
 
 SIZE = 50.0
 
@@ -40,6 +42,7 @@ def run(
     kept: frozenset[str] = frozenset(),
     problems: dict[int, str] | None = None,
     rate: float = 30,
+    painted: bool = False,
 ) -> list[Found]:
     path = tmp_path / "found.parquet"
     given = samples(people or [()] * len(frames), rate)
@@ -48,7 +51,7 @@ def run(
         for i, (s, regions) in enumerate(zip(given, frames, strict=True))
     ]
     write_found(path, rows)
-    out = list(link(given, [path], wanted, kept))
+    out = list(link(given, [path], wanted, kept, painted))
     assert [row.sample for row in out] == [s.id for s in given]
     write_found(tmp_path / "linked.parquet", out)
     assert [row.sample for row in read_found(tmp_path / "linked.parquet")] == [s.id for s in given]
@@ -167,6 +170,11 @@ def test_a_guess_that_another_sighting_or_a_treated_body_covers_adds_nothing(tmp
     frames = [[face(200)]] * 5 + [[body]] * 5
     assert [len(row.regions) for row in run(tmp_path, frames, wanted="body")] == [1] * 10
     assert [len(row.regions) for row in run(tmp_path, frames, wanted="both")] == [1] * 5 + [2] * 5
+    outline = from_mask(np.pad(np.ones((350, 200), bool), ((50, 80), (100, 340))))
+    painted = [[replace(r, silhouette=outline, transform=(0.3, 0, -10, 0, 0.3, -10)) if r.kind == "body" else r for r in f] for f in frames]
+    assert [len(row.regions) for row in run(tmp_path, painted, wanted="both", painted=True)] == [1] * 10
+    theirs = [[replace(r, label="9") for r in f] for f in painted]  # in the new body of the very person it is painted
+    assert [len(row.regions) for row in run(tmp_path, theirs, wanted="both", painted=True)] == [1] * 5 + [2] * 5
     consented = run(tmp_path, frames, wanted="body", kept=frozenset({"9"}))  # a body that stays hides nobody
     assert [len(row.regions) for row in consented] == [1] * 5 + [2] * 5
 
