@@ -34,7 +34,7 @@ def body_transform(silhouette: Mask) -> Transform:
 
 
 def upright_unit(height: int, width: int) -> float:
-    """Photo pixels for one of the crop's, were the body of these sides upright: whoever lies is no less exactly drawn."""
+    """Photo pixels for one of the crop's, were the longer of these sides upright: who lies has no wider border."""
     return max(height, width) * ROOM / SIZE[0]
 
 

@@ -245,9 +245,7 @@ def _row(
     seen = [region.box for region in tracked.values() if not region.note]
     regions = list(rest)
     for region in tracked.values():
-        in_front = [
-            body for body in under if bodies_alone or region.reason or body.label not in (None, region.label)
-        ]
+        in_front = [body for body in under if bodies_alone or region.reason or body.label not in (None, region.label)]
         if region.note and (_shares(region.box, seen) or covered(region, in_front)):
             continue
         regions.append(region)

@@ -171,7 +171,8 @@ def test_a_guess_that_another_sighting_or_a_treated_body_covers_adds_nothing(tmp
     assert [len(row.regions) for row in run(tmp_path, frames, wanted="body")] == [1] * 10
     assert [len(row.regions) for row in run(tmp_path, frames, wanted="both")] == [1] * 5 + [2] * 5
     outline = from_mask(np.pad(np.ones((350, 200), bool), ((50, 80), (100, 340))))
-    painted = [[replace(r, silhouette=outline, transform=(0.3, 0, -10, 0, 0.3, -10)) if r.kind == "body" else r for r in f] for f in frames]
+    drawn = replace(body, silhouette=outline, transform=(0.3, 0, -10, 0, 0.3, -10))
+    painted = [[drawn if region is body else region for region in frame] for frame in frames]
     assert [len(row.regions) for row in run(tmp_path, painted, wanted="both", painted=True)] == [1] * 10
     theirs = [[replace(r, label="9") for r in f] for f in painted]  # in the new body of the very person it is painted
     assert [len(row.regions) for row in run(tmp_path, theirs, wanted="both", painted=True)] == [1] * 5 + [2] * 5

@@ -255,10 +255,12 @@ def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
         image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
     if rng.random() < 0.05:
         image[:] = image.mean(axis=2, keepdims=True)
-    if rng.random() < 0.15:
-        coarse = rng.uniform(1.2, 3.0)
-        small = int(width / coarse), int(height / coarse)
-        image = cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height))
+    if rng.random() < 0.3:  # small in its photo, as most people in street scenes are, and stored as a JPEG
+        coarse = np.exp(rng.uniform(np.log(1.2), np.log(6.0)))
+        small = cv2.resize(image, (int(width / coarse), int(height / coarse)), interpolation=cv2.INTER_AREA)
+        if rng.random() < 0.5:
+            small = _jpeg(small, int(rng.integers(40, 90)))
+        image = cv2.resize(small, (width, height))
     if rng.random() < 0.1:
         x, y = rng.integers(-20, (width, height), 2)
         w, h = rng.integers(20, 70, 2)
@@ -268,6 +270,15 @@ def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
         other = np.ones_like(other)
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return replace(sample, pixels=np.where(padding[..., None] > 0, np.uint8(PAD), pixels), other=other)
+
+
+def _jpeg(image: Floats, quality: int) -> Floats:
+    """An RGB image in [0, 1] as JPEG leaves it."""
+    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    _, stored = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded just now
+    return np.asarray(decoded[..., ::-1] / 255, dtype=np.float32)
 
 
 def _spread(sample: _Sample, rng: np.random.Generator) -> Floats:
