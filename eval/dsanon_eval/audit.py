@@ -117,7 +117,11 @@ def audit(
     notes += attackers_notes + more + _seen_in_training(case, gathered) + waived
     figures, missing = gates.apply(rules, figures, UNREADABLE if not case.mapped else "", parrot.lacking(means))
     failed = gates.failures(figures) + missing
-    notes += gates.unheld(rules, figures) + gates.unasked([rule for rule in rules if people[rule.region]], figures)
+    notes += (
+        gates.surroundings(figures)
+        + gates.unheld(rules, figures)
+        + gates.unasked([rule for rule in rules if people[rule.region]], figures)
+    )
     lap("judge")
     drawn = draw(figures, lines.by_figure(curves), case.paths.release)
     lap("draw")

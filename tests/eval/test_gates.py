@@ -98,6 +98,15 @@ def test_what_no_bound_holds_is_said(tmp_path: Path) -> None:
     assert note == "x by dlib_resnet was held to no bound, which is no pass: a guess is right in 34% (n 100)"
 
 
+def test_who_is_known_by_what_lies_around_the_face_is_said(tmp_path: Path) -> None:
+    mine = rules(tmp_path, '[[gate]]\nname = "recall_at_1"\nmax = 0.1')
+    figures = [figure("recall_at_1", value, model) for value, model in ((0.3, "a"), (0.3, "b"), (0.05, "c"))]
+    figures += [figure("outside_recall_at_1", value, model) for value, model in ((0.6, "a"), (0.2, "b"), (0.6, "c"))]
+    figures += [figure("outside_recall_at_1", 0.9, "b", "original")]
+    (line,) = gates.surroundings(gates.apply(mine, figures)[0])
+    assert line.startswith("recall_at_1 by a is 30%, and 60% by what lies outside")
+
+
 def test_of_one_person_alone_nothing_can_be_told(tmp_path: Path) -> None:
     mine = rules(tmp_path, '[[gate]]\nname = "x"\nmax = 0.05\nchance = 3.0\nrequired = true')
     gated, missing = gates.apply(mine, [figure("x", 1.0), figure("x", 1.0, control="chance")])
