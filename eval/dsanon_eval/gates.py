@@ -138,9 +138,9 @@ def surroundings(figures: Sequence[Measurement]) -> list[str]:
         around = outside.get((f"outside_{figure.name}", figure.model))
         if figure.passed is False and around is not None and around.value > figure.value:
             out.append(
-                f"{figure.name} by {figure.model} is {figure.value:.0%}, and {around.value:.0%} by what lies outside of "
-                f"the faces alone (hair, clothes, the place; n {around.n}), which only --regions both can change, for "
-                "people whose bodies the source has"
+                f"{figure.name} by {figure.model} is {figure.value:.0%}, and {around.value:.0%} by what lies outside "
+                f"of the faces alone (hair, clothes, the place; n {around.n}), which only --regions both can change, "
+                "for people whose bodies the source has"
             )
     return out
 
