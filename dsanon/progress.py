@@ -27,7 +27,7 @@ class Progress:
         self.faces += counts.get("faces", 0)
         self.quarantined += counts.get("quarantined", 0)
         now = time.monotonic()
-        if now - self._shown > (0.1 if self._live else _EVERY):
+        if self.samples < self.total and now - self._shown > (0.1 if self._live else _EVERY):  # the last one is at exit
             self._shown = now
             self._print(end="" if self._live else "\n")
 
