@@ -18,6 +18,7 @@ from dsanon.sample import Box, Region
 from dsanon.smoothing import POSE, RATE, Curve, Face, Values, smooth, spline
 from dsanon.tracks import GAP
 
+TRACK = "track"  # the detector of a face that nobody saw in that frame: its neighbours tell of it
 FILLED = "filled in from frames before and after"
 EXTENDED = "extended from the neighbouring frames"
 # seconds without a detection after which nobody is taken to be there: of a face that was surely seen, and of one
@@ -80,7 +81,7 @@ def _painted(view: View, run: Sequence[int], curve: Curve, seen: Mapping[int, Re
             out[i] = _with_face(region, face)
         elif region is None:
             nearest = min(run, key=lambda j: (abs(j - i), j))
-            out[i] = _with_face(replace(seen[nearest], detector="track", score=0.0, note=FILLED), face)
+            out[i] = _with_face(replace(seen[nearest], detector=TRACK, score=0.0, note=FILLED), face)
         elif _holds(face, region):
             out[i] = _with_face(replace(region, reason="", note=FILLED), face)
     return out
@@ -114,7 +115,7 @@ def _between(view: View, known: Mapping[int, Region]) -> dict[int, Region]:
                 share = (view.times[i] - view.times[before]) / (view.times[after] - view.times[before])
                 box = (1 - share) * np.array(known[before].box) + share * np.array(known[after].box)
                 model = known[before] if not known[before].landmarks else known[after]
-                out[i] = replace(_boxed(model), box=_box(box), detector="track", score=0.0, note=FILLED)
+                out[i] = replace(_boxed(model), box=_box(box), detector=TRACK, score=0.0, note=FILLED)
     return out
 
 
@@ -134,7 +135,7 @@ def _extended(
         x, y = (moved.box[0] + moved.box[2]) / 2, (moved.box[1] + moved.box[3]) / 2
         if i not in view.blind and not (0 <= x < width and 0 <= y < height):
             return
-        yield i, replace(moved, detector="track", score=0.0, note=EXTENDED)
+        yield i, replace(moved, detector=TRACK, score=0.0, note=EXTENDED)
         i += step
 
 

@@ -40,6 +40,11 @@ class Footprint:
         """Pixels that must not survive."""
         return np.asarray(self.weight >= 1.0)
 
+    def meets(self, other: Footprint) -> bool:
+        """Whether the windows overlap."""
+        mine, theirs = self.window, other.window
+        return all(a.start < b.stop and b.start < a.stop for a, b in zip(mine, theirs, strict=True))
+
 
 def footprint(region: Region, width: int, height: int, soft: bool, shape: Transform | None = None) -> Footprint:
     """The pixels of ``region`` in a ``width`` × ``height`` photo.

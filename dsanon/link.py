@@ -18,7 +18,8 @@ import numpy as np
 from dsanon import boxes
 from dsanon.body_tracks import steadied
 from dsanon.errors import DsanonError
-from dsanon.filling import SURE, View, lasting, whole
+from dsanon.filling import SURE, TRACK, View, lasting, whole
+from dsanon.footprint import footprint
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
 from dsanon.missed import anywhere, covers
@@ -238,21 +239,35 @@ def _row(
 ) -> Found:
     """The frame's row with its regions clipped and in order.
 
-    under: bodies in which no face that is a guess is covered, and none of others' painted · bodies_alone: none at all
+    under: bodies in which no face that is a guess is covered · bodies_alone: nor painted
     """
     if found.problem:
         return replace(found, regions=(), thumbnail=b"")
-    seen = [region.box for region in tracked.values() if not region.note]
+    seen = [region for region in tracked.values() if region.detector != TRACK]
     regions = list(rest)
     for region in tracked.values():
-        in_front = [body for body in under if bodies_alone or region.reason or body.label not in (None, region.label)]
-        if region.note and (_shares(region.box, seen) or covered(region, in_front)):
-            continue
+        if region.detector == TRACK:
+            under_body = (bodies_alone or region.reason) and covered(region, under)
+            if under_body or _hidden(region, seen, found.width, found.height):
+                continue
         regions.append(region)
     inside = [clipped(region, found.width, found.height) for region in regions]
     return replace(found, regions=tuple(ordered([region for region in inside if region])), thumbnail=b"")
 
 
+def _hidden(guess: Region, seen: Sequence[Region], width: int, height: int) -> bool:
+    """Whether what is hidden of faces that detectors saw hides a guess as well: a person lost and found again."""
+    near = [region for region in seen if _shares(guess.box, [region.box])]
+    if not near:
+        return False
+    hidden = np.zeros((height, width), bool)
+    for region in near:
+        area = footprint(region, width, height, soft=True)
+        hidden[area.window] |= area.hard
+    own = footprint(guess, width, height, soft=True)
+    return bool(hidden[own.window][own.hard].mean() >= _SEEN)
+
+
 def _shares(box: Box, seen: Sequence[Box]) -> bool:
-    """Whether a guess lies in what a detector saw of another track: a person lost and found again."""
+    """Whether a guess lies in one of the boxes of what a detector saw."""
     return bool(seen) and bool(boxes.intersection([box], seen).max() >= _SEEN * boxes.area([box])[0])

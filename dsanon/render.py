@@ -15,6 +15,7 @@ import numpy as np
 
 from dsanon import bodies
 from dsanon.align import Transform, warp
+from dsanon.filling import TRACK
 from dsanon.footprint import Footprint, body_mask, footprint
 from dsanon.methods import classical
 from dsanon.methods.ciagan import Crop, Painter, make_body_crop, make_crop
@@ -24,6 +25,7 @@ from dsanon.steady import Moment, Recent, steadied
 
 _RESOLUTION = 160  # pixels of the longer side in which what lies behind a body is continued
 Action = Literal["ciagan", "blur", "pixelate", "mask", "keep"]
+CLASSICAL = ("blur", "pixelate")  # those of which source is left to see, only coarser
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def render(
                     paste_body(scene.canvas, next(painted), treatment.region, area, grey)
                     grey[area.window][area.hard] = 0
                 elif treatment.action != "keep":
-                    _paste(scene.canvas, area, _classical(scene.base, area, treatment.action, strength))
+                    here = scene.coarsest(treatment, area)
+                    _paste(scene.canvas, here, _classical(scene.base, area, treatment.action, strength))
     return [scene.canvas for scene in scenes]
 
 
@@ -106,13 +109,25 @@ class _Scene:
                 out[area.window][area.hard] = 255
         return out
 
-    def visible(self, face: Region, area: Footprint) -> Footprint:
-        """What of a face is in front. Nobody saw one that neighbouring frames tell of: others' new bodies hide it."""
-        if not face.note:
+    def coarsest(self, treatment: Treatment, area: Footprint) -> Footprint:
+        """Where no larger region is blurred: a smaller one within it would bring back finer detail."""
+        if treatment.action not in CLASSICAL:
             return area
         weight = area.weight.copy()
-        for treatment, _ in self.of("body"):
-            if treatment.action == "ciagan" and treatment.region.label not in (None, face.label):
+        for other, larger in zip(self.plan, self.areas, strict=True):
+            if other.action in CLASSICAL and larger.unit > area.unit and area.meets(larger):
+                taken = np.zeros(self.canvas.shape[:2], bool)
+                taken[larger.window] = larger.hard
+                weight[taken[area.window]] = 0
+        return replace(area, weight=weight)
+
+    def visible(self, face: Region, area: Footprint) -> Footprint:
+        """What of a face is in front: others' new bodies hide one that nobody saw but on frames before or after."""
+        if face.detector != TRACK:
+            return area
+        weight = area.weight.copy()
+        for treatment, body in self.of("body"):
+            if treatment.action == "ciagan" and treatment.region.label not in (None, face.label) and area.meets(body):
                 weight[body_mask(treatment.region)[area.window]] = 0
         return replace(area, weight=weight)
 
@@ -126,7 +141,7 @@ def _grey(photo: Pixels, plan: Sequence[Treatment], painter: Painter | None) -> 
         for t, shape in zip(plan, shapes, strict=True)
     ]
     canvas = photo.copy()
-    base = photo.copy() if any(t.action in ("blur", "pixelate") for t in plan) else canvas
+    base = photo.copy() if any(t.action in CLASSICAL for t in plan) else canvas
     for treatment, area in zip(plan, areas, strict=True):
         hard = area.hard
         if treatment.action != "keep":
@@ -197,7 +212,11 @@ def _behind(canvas: Pixels, area: Footprint, grey: Pixels) -> Pixels:
 
 def _continued(crop: Pixels, unknown: Pixels) -> Pixels:
     """What is known of a crop, continued to where ``unknown`` (h, w) is not 0; as it is where nothing is known."""
-    return np.asarray(cv2.inpaint(crop, unknown, 3, cv2.INPAINT_TELEA)) if (unknown == 0).any() else crop
+    if not (unknown == 0).any():
+        return crop
+    # of a single row or column OpenCV reads beyond the picture
+    wide, mask = (cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for plane in (crop, unknown))
+    return np.asarray(cv2.inpaint(wide, mask, 3, cv2.INPAINT_TELEA)[1:-1, 1:-1])
 
 
 def painted_shape(treatment: Treatment, painter: Painter | None) -> Transform | None:

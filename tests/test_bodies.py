@@ -11,6 +11,7 @@ from test_render import Recorder, noise, region
 
 from dsanon.align import PAD, apply
 from dsanon.bodies import FEATHER, FULL, SIZE, body_transform
+from dsanon.filling import TRACK
 from dsanon.footprint import footprint
 from dsanon.landmarks import distance_to
 from dsanon.methods.ciagan import Crop
@@ -156,16 +157,28 @@ def test_faces_are_painted_onto_painted_bodies() -> None:
 
 
 def test_of_a_face_that_nobody_saw_only_what_others_new_bodies_leave_is_painted() -> None:
-    guess = replace(region(200, 90, 60), note="filled")
+    guess = replace(region(200, 90, 60), detector=TRACK)
     mask = np.zeros((H, W), bool)
     mask[20:280, 200:300] = True
     out, _, _ = rendered(noise(3), [Treatment(body(mask), "ciagan", ONE), Treatment(guess, "ciagan", ONE)])
     assert (out[90, 195] == (10, 200, 30)).all()
     assert (out[90, 205:215] == NEW).all()
-    seen = [Treatment(body(mask), "ciagan", ONE), Treatment(replace(guess, note=""), "ciagan", ONE)]
+    seen = [Treatment(body(mask), "ciagan", ONE), Treatment(replace(guess, detector="hog"), "ciagan", ONE)]
     assert (rendered(noise(3), seen)[0][90, 205] == (10, 200, 30)).all()
     own = [Treatment(body(mask), "ciagan", ONE), Treatment(replace(guess, label="x"), "ciagan", ONE)]
     assert (rendered(noise(3), own)[0][90, 205] == (10, 200, 30)).all()
+
+
+def test_in_a_picture_of_one_row_nothing_is_read_from_beyond_it() -> None:
+    mask = np.zeros((1, 60), bool)
+    mask[0, 20:40] = True
+    (found,) = assemble(Sample("a", "a.png", (Person("x", silhouette=from_mask(mask)),)), [], 60, 1, "body")
+    photo = np.full((1, 60, 3), 60, np.uint8)
+    pictures = [
+        render([photo], [[Treatment(found, "ciagan", ONE)]], Strength(9, 16), None, {}, Bodies())[0] for _ in range(20)
+    ]  # type: ignore[arg-type]
+    assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
+    assert (pictures[0][0, [10, 50]] == 60).all()
 
 
 def test_around_who_lies_the_ring_is_as_wide_as_around_who_stands() -> None:

@@ -144,6 +144,19 @@ def test_a_neighbours_blur_does_not_bring_a_masked_face_back() -> None:
     assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("action", ["blur", "pixelate"])
+def test_a_smaller_region_brings_no_finer_detail_back_into_a_larger_one(action: Action) -> None:
+    photo = noise(5)
+    large = Treatment(Region("face", (50.0, 50.0, 250.0, 250.0), reason="x"), action)
+    small = Treatment(Region("face", (100.0, 100.0, 160.0, 160.0)), action)
+    alone, both = (render([photo], [plan], STRENGTH, None)[0] for plan in ([large], [large, small]))
+    assert np.array_equal(alone, both)
+    beside = Treatment(Region("face", (220.0, 100.0, 280.0, 160.0)), action)
+    out = render([photo], [[large, beside]], STRENGTH, None)[0]
+    assert np.array_equal(out[:, :250], alone[:, :250])
+    assert not np.array_equal(out[100:160, 250:280], photo[100:160, 250:280])
+
+
 def test_pixelate_cells_follow_the_faces_size() -> None:
     photo = noise(6)
     face = Region("face", (100.0, 100.0, 164.0, 164.0))
