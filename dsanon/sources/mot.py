@@ -18,6 +18,7 @@ from dsanon.sample import Box, Person, Sample
 from dsanon.sources.sequences import (
     frame_rate,
     frames_of,
+    public_path,
     publish_seqinfo,
     refuse_twice,
     sentences,
@@ -61,7 +62,7 @@ class _Row(NamedTuple):
 
 
 class MotSource(StillSource):
-    """Crowds with boxes and tracks. Sequences are not named for people, so that they keep their names."""
+    """Crowds with boxes and tracks."""
 
     dataset = "mot"
     scope = "sequence"
@@ -97,28 +98,30 @@ class MotSource(StillSource):
         return samples
 
     def target(self, sample: Sample, names: Names) -> str:
-        """Its own path: sequences and frames have numbers, not names."""
-        return sample.file
+        """Its own path, with a token where the name of the sequence may be somebody's."""
+        return public_path(sample.file, names)
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write gt.txt, det.txt and seqinfo.ini for the frames that are released."""
-        dropped, shortened = 0, False
+        dropped, shortened, renamed = 0, False, 0
         for folder, frames in _sequences(sample.file for sample in released).items():
+            public = public_path(folder, names)
+            renamed += public != folder
             for name in (_GT, _DET):
                 if not is_annotation(self.root, self.root / folder / name):
                     continue  # else an empty file would be made
                 rows = list(self._rows(folder, name))
                 kept = [row.text for row in rows if row.frame in frames]
                 dropped += len(rows) - len(kept)
-                write_aside(data, f"{folder}/{name}", "".join(f"{text}\n" for text in kept).encode())
-            shortened |= publish_seqinfo(self.root, data, folder, frames)
+                write_aside(data, f"{public}/{name}", "".join(f"{text}\n" for text in kept).encode())
+            shortened |= publish_seqinfo(self.root, data, folder, frames, names)
         images, others = walk(self.root)
         used = set(self.inputs()) | {
             self.root / file for frames in _sequences(images).values() for file in frames.values()
         }
         left = sum(self.root / file not in used for file in [*images, *others])
         detected = sum(person == replace(_DETECTED, body=person.body) for s in released for person in s.people)
-        return [*sentences(dropped, shortened, left), *_of_detections(detected)]
+        return [*sentences(renamed, dropped, shortened, left), *_of_detections(detected)]
 
     def _folders(self) -> list[Path]:
         return sorted(folder.parent for pattern in ("*/img1", "*/*/img1") for folder in self.root.glob(pattern))

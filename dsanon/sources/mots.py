@@ -22,7 +22,15 @@ from dsanon.errors import SourceError
 from dsanon.images import MAX_PIXELS, read_regular
 from dsanon.naming import Names
 from dsanon.sample import Person, Rle, Sample, Unreadable
-from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, refuse_twice, sentences, sequence_names
+from dsanon.sources.sequences import (
+    frame_rate,
+    frames_of,
+    public_path,
+    publish_seqinfo,
+    refuse_twice,
+    sentences,
+    sequence_names,
+)
 from dsanon.sources.silhouettes import box_of, from_counts, from_mask, to_mask
 from dsanon.sources.stills import (
     StillSource,
@@ -62,7 +70,7 @@ class _Sequence:
 
 
 class MotsSource(StillSource):
-    """Tracks with silhouettes. Sequences are not named for people, so that they keep their names."""
+    """Tracks with silhouettes."""
 
     dataset = "mots"
     scope = "sequence"
@@ -96,15 +104,15 @@ class MotsSource(StillSource):
         return samples
 
     def target(self, sample: Sample, names: Names) -> str:
-        """Its own path: sequences and frames have numbers, not names."""
-        return sample.file
+        """Its own path, with a token where the name of the sequence may be somebody's."""
+        return public_path(sample.file, names)
 
     def publish(self, data: Path, released: Sequence[Sample], names: Names) -> list[str]:
         """Write the run lengths, masks and seqinfo.ini of the frames that are released."""
         images, others = walk(self.root)
         kept = {sample.file for sample in released}
         used: set[str] = set()
-        dropped, shortened = 0, False
+        dropped, shortened, renamed = 0, False, 0
         for sequence in self._sequences(images):
             frames = {number: file for number, file in sequence.frames.items() if file in kept}
             used |= {
@@ -115,17 +123,18 @@ class MotsSource(StillSource):
             }
             if not frames:
                 continue
+            renamed += public_path(sequence.folder, names) != sequence.folder
             if sequence.rows:
                 rows = self._rows(sequence)
                 texts = [row.text for row in rows if row.frame in frames]
                 dropped += len(rows) - len(texts)
-                write_aside(data, sequence.rows, "".join(f"{text}\n" for text in texts).encode())
+                write_aside(data, public_path(sequence.rows, names), "".join(f"{text}\n" for text in texts).encode())
             for number, file in sequence.masks.items():
                 if number in frames:
-                    write_aside(data, file, _png(self._mask(file)))
-            shortened |= publish_seqinfo(self.root, data, sequence.folder, frames)
+                    write_aside(data, public_path(file, names), _png(self._mask(file)))
+            shortened |= publish_seqinfo(self.root, data, sequence.folder, frames, names)
         left = sum(file not in used for file in [*images, *others])
-        return list(sentences(dropped, shortened, left))
+        return list(sentences(renamed, dropped, shortened, left))
 
     def _sequences(self, images: Iterable[str]) -> list[_Sequence]:
         """The sequences and their annotation files, in order. Raises SourceError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 # Words that a path may have beside numbers and single letters; whatever else is in it may be a name.
@@ -15,6 +16,8 @@ _PLAIN = frozenset({"coco", "train", "training", "val", "valid", "validation", "
 }
 
 
-def plain(name: str) -> bool:
-    """Whether a path's part, without its suffix, may stand in a release as it is."""
-    return all(len(word) == 1 or word.casefold() in _PLAIN for word in _LETTERS.findall(name))
+def plain(name: str, also: Collection[str] = ()) -> bool:
+    """Whether a path's part, without its suffix, may stand in a release as it is. also: words, in lower case"""
+    return all(
+        len(word) == 1 or word.casefold() in _PLAIN or word.casefold() in also for word in _LETTERS.findall(name)
+    )

@@ -8,8 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from dsanon.errors import SourceError
+from dsanon.naming import Names
+from dsanon.sources.plain import plain
 from dsanon.sources.stills import is_annotation, printable, write_aside
 
+# words of the benchmarks' own sequences and folders: MOT15 to MOT20, MOTS20, KITTI
+_WORDS = frozenset({"mot", "mots", "kitti", "frcnn", "dpm", "sdp", "gt", "det", "txt", "seq", "sequence"}) | {
+    *("adl", "rundle", "avg", "towncentre", "eth", "bahnhof", "jelmoli", "linthescher", "crossing", "sunnyday"),
+    *("pets", "tud", "campus", "stadtmitte", "venice"),
+}
 _SEQINFO = ("name", "imDir", "frameRate", "seqLength", "imWidth", "imHeight", "imExt")
 
 
@@ -34,6 +41,22 @@ def sequence_names(folders: Iterable[str]) -> dict[str, str]:
     last = {folder: PurePosixPath(folder).name for folder in folders}
     often = list(last.values())
     return {folder: printable(name if often.count(name) == 1 else folder) for folder, name in last.items()}
+
+
+def public_path(path: str, names: Names) -> str:
+    """A path of a frame or an annotation file with tokens in place of the names that may be somebody's; suffixes stay.
+
+    A name has one token in all places: the frames of a sequence, its masks and its rows are found by it.
+    """
+    *folders, last = path.split("/")
+    stem, dot, suffix = last.partition(".")
+    parts = [part if is_plain(part) else names.token("sequence", part) for part in (*folders, stem)]
+    return "/".join(parts) + dot + suffix
+
+
+def is_plain(name: str) -> bool:
+    """Whether a folder, or a file without its suffix, may keep its name."""
+    return plain(name, _WORDS)
 
 
 def refuse_twice(seen: set[tuple[int, str]], frame: int, subject: str | None, where: str) -> None:
@@ -83,7 +106,7 @@ def frame_rate(path: Path) -> float:
     return rate
 
 
-def publish_seqinfo(root: Path, data: Path, folder: str, frames: Mapping[int, str]) -> bool:
+def publish_seqinfo(root: Path, data: Path, folder: str, frames: Mapping[int, str], names: Names) -> bool:
     """Write seqinfo.ini with the length that the release has; whether the source stated another.
 
     The length is the last frame's number: the number of frames, and where a frame is missing in between, what
@@ -93,15 +116,18 @@ def publish_seqinfo(root: Path, data: Path, folder: str, frames: Mapping[int, st
     if not info:
         return False
     stated = info.get("seqLength")
-    info |= {"name": PurePosixPath(folder).name, "imDir": "img1", "seqLength": str(max(frames))}
+    public = public_path(folder, names)
+    info |= {"name": PurePosixPath(public).name, "imDir": "img1", "seqLength": str(max(frames))}
     lines = [f"{key}={info[key]}\n" for key in _SEQINFO if key in info]
-    write_aside(data, f"{folder}/seqinfo.ini", "".join(["[Sequence]\n", *lines]).encode())
+    write_aside(data, f"{public}/seqinfo.ini", "".join(["[Sequence]\n", *lines]).encode())
     return stated != info["seqLength"]
 
 
-def sentences(dropped: int, shortened: bool, left: int) -> Iterator[str]:
-    """What CARD.md says of a release of sequences."""
-    yield "Names of sequences, frame and track numbers are the source's: check that no sequence is named for anybody."
+def sentences(renamed: int, dropped: int, shortened: bool, left: int) -> Iterator[str]:
+    """What CARD.md says of a release of sequences. renamed: sequences"""
+    yield "Frame and track numbers are the source's, and so are names of sequences that are numbers and plain words."
+    if renamed:
+        yield f"The names of {renamed} sequences, which may be somebody's, were replaced by tokens."
     if dropped:
         yield f"{dropped} rows of annotation files were dropped because their frames are not in the release."
     if shortened:

@@ -66,6 +66,12 @@ def test_a_suffix_is_no_name(tmp_path: Path) -> None:
     assert in_path(words, f"data/{TOKEN}/mary.tiff") != []
 
 
+def test_a_sequences_name_is_one_unless_it_is_plain(tmp_path: Path) -> None:
+    words = gather("mot", tmp_path, ["train/Jane_Doe/img1/000001.jpg", "train/MOT17-02-FRCNN/gt/gt.txt"], [])
+    assert in_path(words, "data/train/Jane_Doe/img1/000001.jpg")
+    assert not in_path(words, "data/train/MOT17-02-FRCNN/img1/000001.jpg")
+
+
 def test_prose_of_dsanon_is_no_file_name(tmp_path: Path) -> None:
     words = gather("folder", tmp_path, ["image 1.jpg", "faces/source image.jpg", "img_0417.jpg"], [])
     path = tmp_path / "CARD.md"

@@ -226,6 +226,20 @@ def test_a_release_has_the_rows_of_its_frames(tmp_path: Path) -> None:
     assert "Aaron" not in told
 
 
+def test_a_sequence_that_may_be_named_for_somebody_is_released_under_a_token(tmp_path: Path) -> None:
+    source = MotSource(sequence(tmp_path / "in", folder="train/Jane_Doe"))
+    samples = source.samples()
+    sentences = source.publish(tmp_path / "out", samples, NAMES)
+    targets = [source.target(sample, NAMES) for sample in samples]
+    (folder,) = {target.rsplit("/", 2)[0] for target in targets}
+    written = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")]
+    assert sorted(written) == [f"{folder}/det/det.txt", f"{folder}/gt/gt.txt", f"{folder}/seqinfo.ini"]
+    everything = "".join([*targets, *sentences, *(path.read_text() for path in (tmp_path / "out").rglob("*.*"))])
+    assert "Jane" not in everything
+    assert "The names of 1 sequences" in everything
+    assert f"name={folder.split('/')[1]}" in everything
+
+
 def test_real_data_round_trip(shared: Path, tmp_path: Path) -> None:
     source = MotSource(shared / "data" / "mot17")
     samples = source.samples()

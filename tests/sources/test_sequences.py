@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from dsanon.errors import SourceError
-from dsanon.sources.sequences import frame_rate, frames_of, publish_seqinfo, read_seqinfo, sequence_names, stated_size
+from dsanon.naming import Names
+from dsanon.sources.sequences import (
+    frame_rate,
+    frames_of,
+    public_path,
+    publish_seqinfo,
+    read_seqinfo,
+    sequence_names,
+    stated_size,
+)
+
+NAMES = Names(b"n" * 32)
 
 
 def test_frames() -> None:
@@ -33,23 +44,42 @@ def test_names() -> None:
     assert sequence_names(["train/1", "test/1", "test/2"]) == {"train/1": "train/1", "test/1": "test/1", "test/2": "2"}
 
 
+def test_a_name_that_may_be_somebodys_is_a_token_everywhere() -> None:
+    kept = ["train/MOT17-02-FRCNN/img1/000001.jpg", "train/images/0001/000001.jpg", "training/image_02/0003/000000.png"]
+    kept += [
+        "train/instances_txt/0001.txt",
+        "MOTS20-02/gt/gt.txt",
+        "test/ADL-Rundle-6/img1/000001.jpg",
+        "PETS09-S2L1/det/det.txt",
+    ]
+    assert [public_path(path, NAMES) for path in kept] == kept
+    frame, rows = (
+        public_path(path, NAMES)
+        for path in ("train/images/John_Smith/000001.jpg", "train/instances_txt/John_Smith.txt")
+    )
+    token = frame.split("/")[2]
+    assert (frame, rows) == (f"train/images/{token}/000001.jpg", f"train/instances_txt/{token}.txt")
+    assert token != public_path("John_Smyth", NAMES)
+    assert not {"john", "smith"} & set(token.lower().split("_"))
+
+
 def test_seqinfo(tmp_path: Path) -> None:
     (tmp_path / "in" / "S").mkdir(parents=True)
     path = tmp_path / "in" / "S" / "seqinfo.ini"
     assert read_seqinfo(path) == {}
     assert stated_size(path) is None
     assert frame_rate(path) == 30  # as most have
-    assert not publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x"})
+    assert not publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x"}, NAMES)
     path.write_text(
         "[Sequence]\nname=S\nimDir=img1\nframeRate=30\nseqLength=600\nimWidth=64\nimHeight=48\nimExt=.jpg\nowner=Aaron\n"
     )
     assert stated_size(path) == (64, 48)
     assert frame_rate(path) == 30
-    assert publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x", 2: "y"})
+    assert publish_seqinfo(tmp_path / "in", tmp_path / "out", "S", {1: "x", 2: "y"}, NAMES)
     released = tmp_path / "out" / "S" / "seqinfo.ini"
     assert released.read_text() == path.read_text().replace("600", "2").replace("owner=Aaron\n", "")
-    assert not publish_seqinfo(tmp_path / "out", tmp_path / "again", "S", {1: "x", 2: "y"})
-    assert publish_seqinfo(tmp_path / "in", tmp_path / "gap", "S", {1: "x", 5: "y"})
+    assert not publish_seqinfo(tmp_path / "out", tmp_path / "again", "S", {1: "x", 2: "y"}, NAMES)
+    assert publish_seqinfo(tmp_path / "in", tmp_path / "gap", "S", {1: "x", 5: "y"}, NAMES)
     assert read_seqinfo(tmp_path / "gap" / "S" / "seqinfo.ini")["seqLength"] == "5"
     for text, message in {"nothing": "no readable", "[Other]\na=1": "no readable"}.items():
         path.write_text(text)

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dsanon.sources.coco_release import CAPTION
+from dsanon.sources.sequences import is_plain
 from dsanon.sources.stills import IMAGE_SUFFIXES
 from dsanon.sources.video import SUFFIXES as CLIP_SUFFIXES
 from dsanon_eval.leaks.opened import PSEUDONYMOUS, batches
@@ -54,9 +55,10 @@ def gather(dataset: str, source: Path, files: Iterable[str], subjects: Iterable[
         path = PurePosixPath(file)
         if dataset == "lfw":
             kept |= {_joined(path.parts[0]), _joined(PurePosixPath(path.parts[0]).stem)}
-        components |= {*path.parts[:-1], path.name, path.stem}
-    if dataset not in PSEUDONYMOUS:
-        components = set()
+        if dataset in PSEUDONYMOUS:
+            components |= {*path.parts[:-1], path.name, path.stem}
+        elif dataset in ("mot", "mots"):  # sequences keep names of numbers and plain words
+            components |= {part for part in path.parts[:-1] if not is_plain(part)}
     labels = {label for label in subjects if not re.fullmatch(r".*/\d+|\d+", label)}
     for component in components | labels:
         words = _words(component)
