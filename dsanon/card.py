@@ -185,7 +185,9 @@ def _risks(configuration: Mapping[str, Any], counts: Counts) -> list[str]:
         f"`{method}` keeps a coarse version of the face, from which recognisers trained on such pictures name people "
         "better than people do: prefer another method for publication."
         if method in REVERSIBLE
-        else "A painted face may resemble a real person by chance, or one of those the model was trained on.",
+        else "A painted face may resemble a real person by chance, or one of those the model was trained on."
+        if method != "mask"
+        else "Flat grey keeps nothing of a face; its place, size and outline are there to be seen.",
         "The audit measures with today's recognisers; later ones may do better.",
     ]
 

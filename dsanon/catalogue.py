@@ -9,35 +9,74 @@ from typing import Annotated, Any
 import typer
 
 models_app = typer.Typer(invoke_without_command=True, help="List models, or add your own weights.")
+_LICENCE = "Apache-2.0"  # dsanon's own
+_DATA = {  # whose a dataset is, and its licence
+    "lfw": ("vis-www.cs.umass.edu/lfw", "none stated; photos of the press, for research"),
+    "celeba": ("mmlab.ie.cuhk.edu.hk/projects/CelebA", "non-commercial research"),
+    "coco": ("cocodataset.org", "annotations CC BY 4.0; photos under Flickr's terms"),
+    "mots": ("motchallenge.net and cvlibs.net (KITTI)", "CC BY-NC-SA 3.0"),
+    "mot": ("motchallenge.net", "CC BY-NC-SA 3.0"),
+    "folder": ("your own", "yours"),
+    "video": ("your own", "yours"),
+}
+_METHODS = {
+    "ciagan": "Maximov, Elezi and Leal-Taixé, CVPR 2020",
+    "pix2pix": "Isola et al., CVPR 2017",
+    "cyclegan": "Zhu et al., ICCV 2017",
+    "blur": "OpenCV",
+    "pixelate": "OpenCV",
+    "mask": "dsanon",
+}
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, and nothing else there.")]
 
 
 def datasets(as_json: Json = False) -> None:
-    """List the datasets that can be read and written."""
+    """List the datasets that can be read and written: whose they are, their licence. You bring the data."""
     from dsanon.sources import SOURCES
 
-    _listing([{"name": name, "about": about} for name, (_, _, about) in SOURCES.items()], as_json)
-
-
-def methods(as_json: Json = False) -> None:
-    """List the methods and whether they are usable now."""
-    from dsanon.config import GENERATORS, METHODS
-    from dsanon.models import store
-
-    here = {row["name"]: row["usable"] for row in store.describe()}
     rows = [
-        {"name": n, "about": a, "usable": n not in GENERATORS or bool(here.get(GENERATORS[n]))}
-        for n, a in METHODS.items()
+        {"name": name, "about": about, "origin": _DATA[name][0], "licence": _DATA[name][1], "usable": True}
+        for name, (_, _, about) in SOURCES.items()
     ]
     _listing(rows, as_json)
 
 
-def recipes(as_json: Json = False) -> None:
-    """List the training recipes."""
-    from dsanon_training.recipe import load_recipe, recipe_names
+def methods(as_json: Json = False) -> None:
+    """List the methods: where they come from, their licence (that of weights which paint), whether usable now."""
+    from dsanon.config import GENERATORS, METHODS
+    from dsanon.models import store
 
-    loaded = [load_recipe(name) for name in recipe_names()]
-    _listing([{"name": r.name, "steps": r.steps, "batch": r.batch, "about": r.about} for r in loaded], as_json)
+    here = {row["name"]: row for row in store.describe()}
+    rows = []
+    for name, about in METHODS.items():
+        weights = here.get(GENERATORS.get(name, ""), {})
+        licence = weights.get("licence") or ("that of your weights" if name in GENERATORS else _LICENCE)
+        usable = name not in GENERATORS or bool(weights.get("usable"))
+        rows.append({"name": name, "about": about, "origin": _METHODS[name], "licence": licence, "usable": usable})
+    _listing(rows, as_json)
+
+
+def recipes(as_json: Json = False) -> None:
+    """List the training recipes, and whether the networks that guide each are here."""
+    from dsanon_training.recipe import load_recipe, models_of, recipe_names
+
+    from dsanon.models import store
+
+    here = {row["name"] for row in store.describe() if row["usable"]}
+    rows = [
+        {
+            "name": recipe.name,
+            "steps": recipe.steps,
+            "batch": recipe.batch,
+            "about": recipe.about,
+            "origin": "dsanon",
+            "licence": f"{_LICENCE}; weights: the data's",
+            "usable": here.issuperset(models_of(recipe)),
+            "needs": ", ".join(models_of(recipe)),
+        }
+        for recipe in map(load_recipe, recipe_names())
+    ]
+    _listing(rows, as_json)
 
 
 @models_app.callback()
@@ -68,9 +107,9 @@ def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     """Print the named columns of ``rows``."""
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    lines = Table(*columns, box=box.SIMPLE)
+    lines = Table(*(Column(name, overflow="fold", no_wrap=name == "name") for name in columns), box=box.SIMPLE)
     for row in rows:
         lines.add_row(*(_cell(row.get(column)) for column in columns))
     Console().print(lines)

@@ -31,7 +31,10 @@ Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize`
 Place = Annotated[str, typer.Argument(help="A release that `dsanon anonymize` made: a folder or s3://…")]
 Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
 Workers = Annotated[
-    int, typer.Option(help="Ray actors; 0 runs here, without Ray [default: all cores, or all of the cluster's].")
+    int,
+    typer.Option(
+        help="Ray actors; 0 runs here, without Ray \\[default: all cores, or all of the cluster's].", show_default=False
+    ),
 ]
 RayAddress = Annotated[str | None, typer.Option(help="An existing Ray cluster with shared storage.")]
 Key = Annotated[Path | None, typer.Option(help="Its key file, if not in the private side.")]
@@ -45,9 +48,13 @@ def anonymize(
     method: Annotated[str, typer.Option(help="ciagan, pix2pix, cyclegan, blur, pixelate or mask.")] = "ciagan",
     kernel: Annotated[int, typer.Option(help="Of blur, in pixels of a 128-pixel face crop.")] = 9,
     block: Annotated[int, typer.Option(help="Of pixelate: a cell's side, in pixels of a 128-pixel face crop.")] = 16,
-    regions: Annotated[str, typer.Option(help="face, body or both [default: body for mots, else face].")] = "",
+    regions: Annotated[str, typer.Option(help="face, body or both \\[default: body for mots, else face].")] = "",
     scope: Annotated[
-        str, typer.Option(help="Where one person keeps one fake identity: dataset, camera, sequence or image.")
+        str,
+        typer.Option(
+            help="Where one person keeps one fake identity: dataset, camera, sequence or image "
+            "\\[default: sequence for mots, mot and video, else dataset]."
+        ),
     ] = "",
     cameras: Annotated[Path | None, typer.Option(help="For --scope camera: sequence and camera on each line.")] = None,
     detectors: Annotated[str, typer.Option(help="Comma-separated, e.g. hog:upsample=1,centerface.")] = "hog,centerface",
@@ -58,9 +65,11 @@ def anonymize(
         Path | None, typer.Option(help="Subjects who consented, one label a line: left as they are.")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="The secret [default: RELEASE.private/key, made if missing].")
+        Path | None, typer.Option(help="The secret \\[default: RELEASE.private/key, made if missing].")
     ] = None,
-    private: Annotated[Path | None, typer.Option(help="What must not be published [default: RELEASE.private].")] = None,
+    private: Annotated[
+        Path | None, typer.Option(help="What must not be published \\[default: RELEASE.private].")
+    ] = None,
     workers: Workers = -1,
     ray_address: RayAddress = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -129,7 +138,7 @@ def audit(
     private: Private = None,
     key: Key = None,
     suite: Annotated[str, typer.Option(help="quick (a sample of people) or full.")] = "quick",
-    gates: Annotated[Path | None, typer.Option(help="Bounds of your own [default: those that ship].")] = None,
+    gates: Annotated[Path | None, typer.Option(help="Bounds of your own \\[default: those that ship].")] = None,
     attributes: Annotated[
         Path | None, typer.Option(help="What is known of the photos, as CelebA's list_attr_celeba.txt: subgroups.")
     ] = None,
@@ -205,7 +214,9 @@ def forget(release: Place, private: Private = None, key: Key = None) -> None:
 def review(
     release: Release,
     private: Private = None,
-    port: Annotated[int, typer.Option(help="Of the page, on 127.0.0.1 [default: a free one].")] = 0,
+    port: Annotated[
+        int, typer.Option(help="Of the page, on 127.0.0.1 \\[default: a free one].", show_default=False)
+    ] = 0,
 ) -> None:
     """Look at the riskiest regions on a local page, and decide: accept, mask or drop."""
     from dsanon_eval.review.desk import open_desk
@@ -260,7 +271,8 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes: a GPU each, or a share of the cores [default: one per GPU, else 1].")
+        int | None,
+        typer.Option(help="Processes: a GPU each, or a share of the cores \\[default: one per GPU, else 1]."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")] = False,
 ) -> None:
@@ -312,7 +324,7 @@ def _count(workers: int, ray_address: str | None = None) -> int:
 
 def _figure(row: dict[str, Any]) -> str:
     """A measurement of report.json as a line to read."""
-    interval = "[{:.4f}, {:.4f}]".format(*row["ci95"]) if row["ci95"] else ""
+    interval = "[{:.4f}, {:.4f}]".format(*row["ci95"]) if row["ci95"] and row["ci95"][0] < row["ci95"][1] else ""
     gate = next((f"{kind} {bound:.4g}" for kind, bound in (row["gate"] or {}).items()), "")
     verdict = "" if row["passed"] is None else f"{'passes' if row['passed'] else 'FAILS'} {gate}"
     line = f"{row['name']:<28} {row['model']:<31} {row['value']:8.4f} {interval:<18} n {row['n']:<6} {verdict}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ class JobConfig:
                 raise UsageError(f"{option} {number}: expected {least} or more")
         if config.limit is not None and config.limit < 1:
             raise UsageError(f"--limit {config.limit}: expected 1 or more samples")
-        if config.device not in ("auto", "cpu") and not config.device.startswith("cuda"):
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", config.device):
             raise UsageError(f"--device {config.device!r} is unknown: choose auto, cpu, cuda or cuda:N")
         return config
 

@@ -26,7 +26,7 @@ from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.executor import Call, Executor, open_executor
 from dsanon.key import subkey
 from dsanon.manifest import Counts, merge
-from dsanon.models import store
+from dsanon.models import MODELS, store
 from dsanon.models.painters import BODIES, Generators, generators_of, lacking
 from dsanon.naming import Names
 from dsanon.nodes import Fact, facts
@@ -98,15 +98,17 @@ def anonymize(
         )
     source = open_source(config.dataset, config.source)
     config = config.completed(source.regions, source.scope)
-    parse_detectors(config.detectors)
+    _refuse_unusable(config, here=ray_address is None)
     generators = generators_of(config)
-    samples = config.with_known_bodies(source.samples()[: config.limit])
+    there = source.samples()
+    _refuse_unknown_cameras(config, there)
+    samples = config.with_known_bodies(there[: config.limit])
     everything = make_shards(samples)
     weights = _weights(config, generators)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
     annotations = _annotations(source)
     entries["inputs"] = {"samples": len(samples), "listing": _listing(source, samples), "annotations": annotations}
-    entries["dsanon"] = {"version": dsanon.__version__}
+    entries["dsanon"] = {"version": dsanon.__version__, "code": _code()}
     inputs: dict[str, Any] = dict(entries)
     decisions = decided(paths, review) if review else ()
     if decisions:
@@ -137,12 +139,12 @@ def anonymize(
         with ExitStack() as staff:
             executor = staff.enter_context(closing(open_executor(setup, workers, ray_address)))
             seconds["start"] = time.perf_counter() - began - sum(seconds.values())
-            there = _staged(paths)
+            staged = _staged(paths)
             pieces = [piece for s in shards for piece in s.pieces()]
-            todo: list[Call] = [("find", p, ()) for p in pieces if p.found(paths.staging).name not in there]
+            todo: list[Call] = [("find", p, ()) for p in pieces if p.found(paths.staging).name not in staged]
             _run(executor, "find", todo, quiet)
             seconds["find"] = time.perf_counter() - began - sum(seconds.values())
-            todo = [("link", s, ()) for s in shards if s.sequence and s.linked(paths.staging).name not in there]
+            todo = [("link", s, ()) for s in shards if s.sequence and s.linked(paths.staging).name not in staged]
             _run(executor, "link", todo, quiet)
             seconds["link"] = time.perf_counter() - began - sum(seconds.values())
             controls = assign_shards(config, names, shards, paths.staging, generators, known)
@@ -150,7 +152,7 @@ def anonymize(
             todo = [
                 ("render", s, (c,))
                 for s, c in zip(shards, controls, strict=True)
-                if s.done(paths.staging).name not in there
+                if s.done(paths.staging).name not in staged
             ]
             _run(executor, "render", todo, quiet)
             seconds["render"] = time.perf_counter() - began - sum(seconds.values())
@@ -170,7 +172,9 @@ def anonymize(
                 partial(_copy, executor, quiet),
             )
     seconds["publish"] = time.perf_counter() - began - sum(seconds.values())
-    return Outcome(counts, paths, seconds, tuple(notes), (*lacking(config, generators), *unreviewed))
+    return Outcome(
+        counts, paths, seconds, tuple(notes), (*lacking(config, generators), *unreviewed, *_nobody(config, there))
+    )
 
 
 def _unreviewed(paths: ReleasePaths) -> tuple[str, ...]:
@@ -221,6 +225,47 @@ def _copy(executor: Executor, quiet: bool, source: Bucket, names: Sequence[str],
     pieces = [names[start : start + COPIED] for start in range(0, len(names), COPIED)]
     calls: list[Call] = [("copy", Shard(number, ()), (source, piece, target)) for number, piece in enumerate(pieces)]
     _run(executor, "copy", calls, quiet, len(names))
+
+
+def _refuse_unusable(config: JobConfig, here: bool) -> None:
+    """Raises UsageError for detectors and a device that cannot be used, before hours of work depend on them.
+
+    here: the workers are on this machine, so that its devices are theirs
+    """
+    for name in [*(name for name, _ in parse_detectors(config.detectors)), "landmarks68"]:
+        if name in MODELS and MODELS[name].formats:  # HOG is compiled into dlib
+            store.path(name)
+    if here and config.device.startswith("cuda"):
+        from dsanon.models.weights import pick_device
+
+        pick_device(config.device)
+
+
+def _refuse_unknown_cameras(config: JobConfig, samples: Sequence[Sample]) -> None:
+    """Raises UsageError for --cameras that nothing would come of: two cameras would quietly stay what they are."""
+    if config.cameras and config.scope != "camera":
+        raise UsageError(f"--cameras is for --scope camera, and the scope is {config.scope}: give both, or neither")
+    known = {sample.sequence for sample in samples if sample.sequence is not None}
+    unknown = [sequence for sequence, _ in config.cameras if sequence not in known]
+    if unknown:
+        raise UsageError(
+            f"--cameras has the sequence {unknown[0]!r}, which the source has not: expected one of "
+            f"{', '.join(sorted(known)[:5]) or 'none, for these are no sequences'}"
+        )
+
+
+def _nobody(config: JobConfig, samples: Sequence[Sample]) -> tuple[str, ...]:
+    """A line where labels of --keep are of nobody in the samples: a typing error anonymizes somebody, who consented."""
+    lost = sorted(config.kept - {str(person.subject) for sample in samples for person in sample.people})
+    return (f"{len(lost)} of {len(config.kept)} labels of --keep are nobody's here, {lost[0]!r} first",) if lost else ()
+
+
+def _code() -> str:
+    """A digest of this program's own files: other code may find other regions, of which a review knows nothing."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(dsanon.__file__).parent.rglob("*.py")):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def _weights(config: JobConfig, generators: Generators) -> list[CardWeights]:

@@ -177,7 +177,7 @@ def open_map(paths: ReleasePaths, key: Path | None = None) -> pa.Table:
 def _map_and_key(paths: ReleasePaths, key: Path | None) -> tuple[Path, bytes]:
     if not paths.private.is_dir():
         raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.name} with --private")
-    return paths.map, load_key(_key_path(paths, key))
+    return paths.map, load_key(key_path(paths, key))
 
 
 def lookup(
@@ -210,7 +210,7 @@ def forget(release: Path | Bucket, private: Path | None = None, key: Path | None
     paths = ReleasePaths.of(None, release, private, key)
     if not paths.private.is_dir():
         raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.name} with --private")
-    path = _key_path(paths, key)
+    path = key_path(paths, key)
     if key is None and path != paths.key:
         raise KeyFileError(
             f"the key of {paths.name} is {path}, which may serve other releases: name it with --key {path}"
@@ -237,7 +237,7 @@ def _refuse_another_key(paths: ReleasePaths, key: bytes) -> None:
         )
 
 
-def _key_path(paths: ReleasePaths, given: Path | None) -> Path:
+def key_path(paths: ReleasePaths, given: Path | None) -> Path:
     """The key as named, else the one on the private side, else the one that the release was made with."""
     if given is not None or paths.key.exists() or tombstone(paths.key).exists():
         return paths.key
@@ -297,7 +297,7 @@ def _row_groups(path: Path, schema: pa.Schema, decryption: Any = None) -> Iterat
             if not parquet.schema_arrow.equals(schema):
                 raise ReleaseError(altered)
             for number in range(parquet.num_row_groups):
-                group = parquet.read_row_group(number)
+                group = parquet.read_row_group(number, use_threads=False)  # no thread outlives the command
                 group.validate(full=True)
                 yield group.cast(schema)
     except FileNotFoundError:

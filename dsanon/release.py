@@ -95,6 +95,8 @@ def open_release(
     if paths.bucket:
         objects.refuse_finished(paths, overwrite)
     _refuse_finished(paths, overwrite)
+    if paths.key.exists():
+        load_key(paths.key)  # a key that is none leaves no trace of the run
     with ExitStack() as stack:
         with explained(paths.private):
             _make_private(paths.private)

@@ -178,6 +178,6 @@ def _refuse_another_job(
     about = read_object(paths.release / "release.json") or {}
     if fingerprint_of(made) != about.get("fingerprint"):
         raise ReleaseError(
-            f"{paths.release} was made of other options, weights or inputs, or with another key: "
+            f"{paths.release} was made of other options, weights or inputs, with another key or by other code: "
             "give those that it was made with, --review changes nothing else"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from dsanon_eval.seeing.case import open_case
 from PIL import Image
 
 from dsanon.models import store
+from dsanon.review import manifest_digest
 from runs import Done, anonymize, assert_nothing_of, digest, dsanon, files
 
 IMAGES = "img_align_celeba_png"
@@ -158,3 +161,76 @@ def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "dsanon", "anonymise"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("dsanon: No such command 'anonymise'")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--device", "cudafoo"), "choose auto, cpu, cuda or cuda:N"),
+        (("--device", "cuda:99"), "GPU"),
+        (("--detectors", "hog,ssh"), "ssh is not here"),
+        (("--cameras", "cameras"), "--cameras is for --scope camera"),
+        (("--scope", "camera", "--cameras", "cameras"), "the sequence 'gate', which the source has not"),
+        (("--key", "no-key"), "is no key"),
+    ],
+)
+def test_what_cannot_be_used_is_told_before_anything_is_made(
+    celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DSANON_MODELS", str(tmp_path))
+    Path("cameras").write_text("gate north\n")
+    Path("no-key").write_text("secret\n")
+    Path("no-key").chmod(0o600)
+    done = run(celeba, Path("release"), *options)
+    assert done.code == 2
+    assert says in done.error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cameras", "no-key"]
+
+
+def test_a_label_of_keep_that_is_nobodys_is_told(celeba: Path, tmp_path: Path) -> None:
+    (tmp_path / "keep").write_text("8\n88\n")
+    done = run(celeba, tmp_path / "release", "--keep", tmp_path / "keep", "--limit", 1)
+    assert done.code == 0
+    assert "1 of 2 labels of --keep are nobody's here, '88' first" in done.error
+
+
+def test_other_code_neither_resumes_nor_applies_a_review(
+    celeba: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may find other regions, so that the number that a reviewer saw is somebody else's."""
+    review = {"schema": 1, "manifest_sha256": manifest_digest(plain), "decisions": []}
+    (tmp_path / "review.json").write_text(json.dumps(review))
+    monkeypatch.setattr("dsanon.job._code", lambda: "other")
+    done = run(celeba, plain, "--resume", "--review", tmp_path / "review.json")
+    assert done.code == 2
+    assert "or by other code" in done.error
+
+
+def test_a_destroyed_key_elsewhere_leaves_a_release_that_can_be_audited(celeba: Path, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    assert run(celeba, release, "--key", tmp_path / "key", "--method", "mask").code == 0
+    assert "A painted face" not in (release / "CARD.md").read_text()
+    assert dsanon("forget", release, "--key", tmp_path / "key").code == 0
+    assert not (tmp_path / "key").exists()
+    assert not open_case(release, celeba).mapped
+
+
+def test_lists_tell_where_things_come_from_their_licence_and_whether_they_are_usable() -> None:
+    for command in ("datasets", "methods", "recipes", "models"):
+        for row in dsanon(command, "--json").json():
+            assert row["name"]
+            assert row["origin"]
+            assert row["licence"]
+            assert isinstance(row["usable"], bool)
+
+
+def test_help_shows_every_default() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dsanon", "anonymize", "--help"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    for default in ("body for mots, else face", "RELEASE.private/key", "all cores", "sequence for mots, mot and video"):
+        assert f"[default: {default}" in done.stdout

@@ -71,6 +71,9 @@ def pick_device(wanted: str) -> torch.device:
     """``auto``: a GPU where there is one. Raises WeightsError for a GPU that isn't there."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    device = torch.device(wanted)
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise WeightsError(f"--device {wanted}: this machine has no usable GPU; use --device cpu")
-    return torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise WeightsError(f"--device {wanted}: this machine has {torch.cuda.device_count()} GPUs, counted from 0")
+    return device

@@ -24,7 +24,8 @@ class Measurement:
 
     name: what is measured (``recall_at_1``, ``tar_at_far``, ``leak_metadata`` …) · model: who measured it
     control: what it was measured on: ``release``, ``original``, ``blur9`` …, ``chance``
-    ci95: 95 % interval, None where none is defined (a count) · n: how many trials stand behind it
+    ci95: 95 % interval, None where none can be told (of one track or sequence) or is needed (a count)
+    n: how many trials stand behind it
     paper: the figure of Maximov et al., CVPR 2020, in the same unit · gate: None where nothing depends on it
     """
 
@@ -45,7 +46,9 @@ class Measurement:
     def as_dict(self) -> dict[str, Any]:
         """The entry of report.json."""
         row = asdict(self)
-        row["ci95"] = None if self.ci95 is None else list(self.ci95)
+        exact = self.control == "chance" or self.name.startswith("leak_")  # counted or computed, not estimated
+        interval = (self.value, self.value) if exact else self.ci95
+        row["ci95"] = None if interval is None else list(interval)
         row["gate"] = None if self.gate is None else {self.gate.kind: self.gate.bound}
         return row | {"passed": self.passed}
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from dsanon_training import launch
 from dsanon_training.loop import CHECKPOINT
-from dsanon_training.recipe import validate
+from dsanon_training.recipe import load_recipe, validate
 from dsanon_training.report import Report
 from made_up_crops import made_up_cache
 from test_loop import TINY
 
-from dsanon.errors import DsanonError, RecipeError, UsageError
+from dsanon.errors import DsanonError, RecipeError, UsageError, WeightsError
 
 
 @pytest.fixture
@@ -64,3 +64,11 @@ def test_what_cannot_be_started_is_said_first(cache: Path, tmp_path: Path) -> No
     (tmp_path / "run" / CHECKPOINT).touch()
     with pytest.raises(RecipeError, match="holds a run: go on with --resume"):
         launch.train(recipe, tmp_path, tmp_path / "run", 1, False, Report())
+
+
+def test_a_teacher_that_is_not_here_is_told_before_crops_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSANON_MODELS", str(tmp_path))
+    with pytest.raises(WeightsError, match="mobilefacenet is not here"):
+        launch.train(load_recipe("ciagan-face"), tmp_path / "no data", tmp_path / "run", 1, False, Report())

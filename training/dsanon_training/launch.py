@@ -11,18 +11,20 @@ from typing import Any
 import torch
 
 from dsanon.errors import DsanonError, RecipeError, UsageError
+from dsanon.models import store
 from dsanon_training.body_crops import prepare_bodies
 from dsanon_training.crops import prepare
 from dsanon_training.engine import cores, default_workers, engine_for
 from dsanon_training.loop import CHECKPOINT, run
-from dsanon_training.recipe import Recipe
+from dsanon_training.recipe import Recipe, models_of
 from dsanon_training.report import Report
 
 
 def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bool, report: Report) -> Path:
     """Train ``recipe`` on ``data`` into ``out``, by ``workers`` processes; returns the exported generator.
 
-    Raises RecipeError for an ``out`` that holds another run, UsageError for more processes than GPUs.
+    Raises RecipeError for an ``out`` that holds another run, UsageError for more processes than GPUs, WeightsError
+    where a network that the recipe needs is not here.
     """
     workers = default_workers() if workers is None else workers
     gpus = torch.cuda.device_count()
@@ -32,6 +34,8 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bo
         raise RecipeError(f"batch = {recipe.batch} cannot be shared by {workers} workers: choose a multiple")
     if (out / CHECKPOINT).exists() and not resume:
         raise RecipeError(f"{out} holds a run: go on with --resume, or name another folder with --out")
+    for name in models_of(recipe):
+        store.path(name)  # else it would be missed after an hour of preparing crops
     if recipe.subject == "body":
         cache = prepare_bodies(data, out.parent, cores(), report.progress)
     else:

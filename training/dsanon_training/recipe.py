@@ -188,6 +188,16 @@ def validate(values: dict[str, Any]) -> Recipe:
     return recipe
 
 
+def models_of(recipe: Recipe) -> tuple[str, ...]:
+    """The models, as ``dsanon models`` names them, without which a recipe cannot be trained."""
+    wanted = ["landmarks68"] if recipe.subject == "face" else []
+    if recipe.family in ("ciagan", "pnca"):
+        wanted.append("mobilenet_v2")
+    if recipe.family == "ciagan" and (recipe.identity or recipe.away):
+        wanted.append({"face": "mobilefacenet", "body": "person-teacher"}[recipe.subject])
+    return tuple(wanted)
+
+
 def table() -> str:
     """All keys as a Markdown table: key, type, default, meaning."""
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]

@@ -21,7 +21,7 @@ from dsanon.errors import ReleaseError, UsageError
 from dsanon.key import tombstone
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
-from dsanon.private_map import IDENTITY_MAP, open_map
+from dsanon.private_map import IDENTITY_MAP, key_path, open_map
 from dsanon.sample import Kind, Region, Status
 from dsanon_eval.seeing.clips import frame_of
 
@@ -134,7 +134,7 @@ def open_case(release: Path, source: Path, private: Path | None = None, key: Pat
     released = pc.and_(pc.is_valid(manifest["region"]), pc.not_equal(manifest["status"], "quarantined"))
     order = [("sample", "ascending"), ("region", "ascending")]
     manifest = manifest.filter(released).sort_by(order)
-    gone = tombstone(paths.key).exists() or not (paths.private.is_dir() or private or key)
+    gone = tombstone(key_path(paths, key)).exists() or not (paths.private.is_dir() or private or key)
     known = _unknown(manifest) if gone else open_map(paths, key).sort_by(order)
     for column in ("sample", "region", "subject"):
         if manifest[column].to_pylist() != known[column].to_pylist():
