@@ -26,6 +26,7 @@ def test_another_fake_identity_in_every_scope() -> None:
     found = figures(vectors)
     assert found["linkage_within_scope", "release"] == 1.0
     assert found["linkage_across_scopes", "release"] == 0.0
+    assert found["linkage", "release"] == 1.0
 
 
 def test_a_fake_identity_that_is_shared_across_scopes_is_seen() -> None:
@@ -37,4 +38,4 @@ def test_a_fake_identity_that_is_shared_across_scopes_is_seen() -> None:
 
 def test_nobody_in_two_scopes() -> None:
     names = {m.name for m in linkage(np.eye(6), FACES[:6], "x")}
-    assert names == {"linkage_within_scope"}
+    assert names == {"linkage", "linkage_within_scope"}

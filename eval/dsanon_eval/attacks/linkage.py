@@ -10,19 +10,20 @@ from dsanon_eval.attacks.reidentification import chance, measure, ranks
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.seeing.case import Face
 
-WITHIN, ACROSS = "linkage_within_scope", "linkage_across_scopes"
+ANYWHERE, WITHIN, ACROSS = "linkage", "linkage_within_scope", "linkage_across_scopes"
 
 
 def linkage(embeddings: npt.ArrayLike, faces: Sequence[Face], model: str) -> list[Measurement]:
     """Recall@1 of released faces (n, d) among released faces.
 
+    anywhere: of the same person, in whatever scope
     within: of the same pseudonym (utility: a tracker or a recogniser can be trained on the release)
     across: of the same person in another scope; nothing where nobody is in two scopes
     """
     out = []
     subjects = [f"{face.scope} {face.subject}" for face in faces]
     people, scopes = [face.person for face in faces], [face.scope for face in faces]
-    for name, who, apart in ((WITHIN, subjects, None), (ACROSS, people, scopes)):
+    for name, who, apart in ((ANYWHERE, people, None), (WITHIN, subjects, None), (ACROSS, people, scopes)):
         found = ranks(embeddings, embeddings, who, own=False, apart=apart)
         out += measure(found, name, model, "release") + chance(found, name, model)
     return out
