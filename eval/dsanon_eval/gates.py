@@ -129,13 +129,13 @@ def unheld(rules: Sequence[Rule], figures: Sequence[Measurement]) -> list[str]:
 
 
 def surroundings(figures: Sequence[Measurement]) -> list[str]:
-    """A note for each recogniser that knows more by what no method of faces touches than by the release itself: that
-    it fails a gate may have its reason there, above all among the frames of one sequence.
+    """A note for each recogniser that knows people's other photos by what no method of faces touches better than by
+    the release itself: that it fails a gate may have its reason there, above all among the frames of one sequence.
     """
     outside = {(f.name, f.model): f for f in figures if f.control == "release" and f.name.startswith("outside_")}
     out = []
     for figure in figures:
-        around = outside.get((f"outside_{figure.name}", figure.model))
+        around = outside.get((f"outside_{figure.name}", figure.model)) if figure.name == "recall_at_1" else None
         if figure.passed is False and around is not None and around.value > figure.value:
             out.append(
                 f"{figure.name} by {figure.model} is {figure.value:.0%}, and {around.value:.0%} by what lies outside "

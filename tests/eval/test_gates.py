@@ -99,10 +99,13 @@ def test_what_no_bound_holds_is_said(tmp_path: Path) -> None:
 
 
 def test_who_is_known_by_what_lies_around_the_face_is_said(tmp_path: Path) -> None:
-    mine = rules(tmp_path, '[[gate]]\nname = "recall_at_1"\nmax = 0.1')
+    mine = rules(
+        tmp_path, "".join(f'[[gate]]\nname = "{name}"\nmax = 0.1\n' for name in ("recall_at_1", "self_recall_at_1"))
+    )
     figures = [figure("recall_at_1", value, model) for value, model in ((0.3, "a"), (0.3, "b"), (0.05, "c"))]
     figures += [figure("outside_recall_at_1", value, model) for value, model in ((0.6, "a"), (0.2, "b"), (0.6, "c"))]
     figures += [figure("outside_recall_at_1", 0.9, "b", "original")]
+    figures += [figure("self_recall_at_1", 0.3, "a"), figure("outside_self_recall_at_1", 1.0, "a")]  # the very pixels
     (line,) = gates.surroundings(gates.apply(mine, figures)[0])
     assert line.startswith("recall_at_1 by a is 30%, and 60% by what lies outside")
 

@@ -116,7 +116,7 @@ def test_no_pixel_of_a_body_is_in_the_networks_input_not_even_mirrored(tmp_path:
     recipe = load_recipe("ciagan-body", ["batch=4"])
     for step in range(4):
         first, second = (batch(crops, people, recipe, step) for crops in (one, two))
-        assert float((seen(first) - seen(second)).abs().mean()) < 1e-3  # a coarse picture bleeds a little
+        assert float((seen(first) - seen(second)).abs().mean()) < 1e-4  # an outline is told to a pixel
         padding = first.padding.bool().expand_as(first.real)
         assert padding.any()
         assert torch.equal(((first.real[padding] + 1) * 127.5).round().unique(), torch.tensor([float(PAD)]))

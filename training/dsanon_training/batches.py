@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from dsanon import bodies
 from dsanon.align import PAD, Floats, apply
 from dsanon.landmarks import (
+    HIDDEN,
     blend_weight,
     distance_outside,
     distance_to,
@@ -32,6 +33,7 @@ from dsanon_training.crops import MARGIN, Crops, open_crops
 from dsanon_training.engine import Engine, cores
 from dsanon_training.recipe import Recipe
 
+_BLED = 2.0  # coarse pixels as far as a pixel is seen once it was shrunk and enlarged again
 # dlib's points after a mirror
 MIRROR = np.array(
     [
@@ -196,7 +198,8 @@ def _partners(
 class _Sample:
     """A crop. padding: (h, w) uint8 in {0, 1} · other: (h, w) bool, what else is hidden
 
-    points: (68, 2), (0, 2) of a body, which has a silhouette (h, w) bool instead
+    points: (68, 2), (0, 2) of a body, which has a silhouette (h, w) bool instead · coarse: crop pixels for one of the
+    photo's, where that is so coarse that who is hidden has bled into what lies around
     """
 
     pixels: Pixels
@@ -204,6 +207,7 @@ class _Sample:
     other: Mask
     points: Floats
     silhouette: Mask | None
+    coarse: float = 0.0
 
     def distance(self) -> Floats:
         """Of each pixel to the face's polygon or to the silhouette."""
@@ -250,17 +254,16 @@ def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
     """Light, colour and sharpness as sources have them, and now and then a neighbour's hidden region."""
     padding, other = sample.padding, sample.other
     height, width = padding.shape
+    coarse = 0.0
     image = sample.pixels.astype(np.float32) / 255
     if rng.random() < 0.5:
         image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
     if rng.random() < 0.05:
         image[:] = image.mean(axis=2, keepdims=True)
-    if rng.random() < 0.3:  # small in its photo, as most people in street scenes are, and stored as a JPEG
-        coarse = np.exp(rng.uniform(np.log(1.2), np.log(6.0)))
-        small = cv2.resize(image, (int(width / coarse), int(height / coarse)), interpolation=cv2.INTER_AREA)
-        if rng.random() < 0.5:
-            small = _jpeg(small, int(rng.integers(40, 90)))
-        image = cv2.resize(small, (width, height))
+    if rng.random() < 0.3:  # small in its photo, as most people in street scenes are
+        coarse = float(np.exp(rng.uniform(np.log(1.2), np.log(6.0))))
+        small = int(width / coarse), int(height / coarse)
+        image = cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height))
     if rng.random() < 0.1:
         x, y = rng.integers(-20, (width, height), 2)
         w, h = rng.integers(20, 70, 2)
@@ -269,16 +272,7 @@ def _disturb(sample: _Sample, rng: np.random.Generator) -> _Sample:
     if rng.random() < 0.04:  # a face in the midst of covered people: nothing around it is to be seen
         other = np.ones_like(other)
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return replace(sample, pixels=np.where(padding[..., None] > 0, np.uint8(PAD), pixels), other=other)
-
-
-def _jpeg(image: Floats, quality: int) -> Floats:
-    """An RGB image in [0, 1] as JPEG leaves it."""
-    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    _, stored = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(stored, cv2.IMREAD_COLOR)
-    assert decoded is not None  # it was encoded just now
-    return np.asarray(decoded[..., ::-1] / 255, dtype=np.float32)
+    return replace(sample, pixels=np.where(padding[..., None] > 0, np.uint8(PAD), pixels), other=other, coarse=coarse)
 
 
 def _spread(sample: _Sample, rng: np.random.Generator) -> Floats:
@@ -302,7 +296,8 @@ def _stack(
 ) -> Batch:
     """distances: of each sample's pixels to the outlines that are hidden."""
     whole = any(s.silhouette is not None for s in samples)
-    hides = [hidden_from_generator(d, bodies.HIDDEN) if whole else hidden_from_generator(d) for d in distances]
+    least = bodies.HIDDEN if whole else HIDDEN
+    hides = [hidden_from_generator(d, least + _BLED * s.coarse) for d, s in zip(distances, samples, strict=True)]
     weights = [
         blend_weight(d) if s.silhouette is None else bodies.inside(s.silhouette)
         for d, s in zip(distances, samples, strict=True)
