@@ -14,11 +14,10 @@ from itertools import pairwise
 import numpy as np
 
 from dsanon import boxes
-from dsanon.sample import Box, Region
+from dsanon.sample import TRACK, Box, Region
 from dsanon.smoothing import POSE, RATE, Curve, Face, Values, smooth, spline
 from dsanon.tracks import GAP
 
-TRACK = "track"  # the detector of a face that nobody saw in that frame: its neighbours tell of it
 FILLED = "filled in from frames before and after"
 EXTENDED = "extended from the neighbouring frames"
 # seconds without a detection after which nobody is taken to be there: of a face that was surely seen, and of one

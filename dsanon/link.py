@@ -18,13 +18,13 @@ import numpy as np
 from dsanon import boxes
 from dsanon.body_tracks import steadied
 from dsanon.errors import DsanonError
-from dsanon.filling import SURE, TRACK, View, lasting, whole
+from dsanon.filling import SURE, View, lasting, whole
 from dsanon.footprint import footprint
 from dsanon.found import read_found, read_thumbnails
 from dsanon.heads import extent
 from dsanon.missed import anywhere, covers
 from dsanon.regions import NO_FACE, clipped, covered, hiding, ordered
-from dsanon.sample import Box, Found, Region, Rle, Sample
+from dsanon.sample import TRACK, Box, Found, Region, Rle, Sample
 from dsanon.smoothing import RATE
 from dsanon.tracks import GAP, NONE, Tracks, associate, scenes
 

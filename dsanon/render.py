@@ -15,12 +15,11 @@ import numpy as np
 
 from dsanon import bodies
 from dsanon.align import Transform, warp
-from dsanon.filling import TRACK
 from dsanon.footprint import Footprint, body_mask, footprint
 from dsanon.methods import classical
 from dsanon.methods.ciagan import Crop, Painter, make_body_crop, make_crop
 from dsanon.plan import Control
-from dsanon.sample import Kind, Pixels, Region
+from dsanon.sample import TRACK, Kind, Pixels, Region
 from dsanon.steady import Moment, Recent, steadied
 
 _RESOLUTION = 160  # pixels of the longer side in which what lies behind a body is continued

@@ -16,6 +16,7 @@ Pixels = npt.NDArray[np.uint8]  # (h, w, 3), RGB
 Mask = npt.NDArray[np.bool_]  # (h, w)
 Box = tuple[float, float, float, float]  # x0 y0 x1 y1, half-open
 Kind = Literal["face", "body"]
+TRACK = "track"  # the "detector" of a face that nobody saw in that frame: the neighbouring ones tell of it
 Status = Literal["anonymized", "fallback", "kept", "empty", "quarantined"]
 
 
@@ -126,7 +127,7 @@ class Region:
     landmarks: 68 × 2 source pixels, () where the face could not be aligned
     transform: 2 × 3, row by row, source pixels to the crop that is painted, () where none can be: of a body, where
     its silhouette is not known, or is that of several people
-    detector: names that found it, joined by ``+`` (``annotation`` among them) · score: the best of theirs
+    detector: names that found it, joined by ``+`` (``annotation`` among them), or ``TRACK`` · score: the best of theirs
     reason: why it cannot be aligned, so that ``--on-miss`` decides ('' where it can)
     silhouette: of a body, where it is known
     look: appearance of a detected face in a sequence (:func:`dsanon.appearance.look`), so that it is told from others

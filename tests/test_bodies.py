@@ -11,14 +11,13 @@ from test_render import Recorder, noise, region
 
 from dsanon.align import PAD, apply
 from dsanon.bodies import FEATHER, FULL, SIZE, body_transform
-from dsanon.filling import TRACK
 from dsanon.footprint import footprint
 from dsanon.landmarks import distance_to
 from dsanon.methods.ciagan import Crop
 from dsanon.plan import Control
 from dsanon.regions import assemble
 from dsanon.render import Strength, Treatment, render
-from dsanon.sample import Mask, Person, Pixels, Region, Sample
+from dsanon.sample import TRACK, Mask, Person, Pixels, Region, Sample
 from dsanon.sources.silhouettes import from_mask
 
 H, W = 300, 400
