@@ -96,35 +96,35 @@ def audit(
             networks, about = _trained(case, SUITES[suite], means, crew)
             figures, more = figures + networks, more + about
             lap("train")
-    if case.mapped and case.dataset in SEQUENCES:
-        figures += temporal.measure(case.paths.release, case.source, case.paths.private, key=key)
-        lap("watch")
-    if case.mapped:
-        plan = SUITES[suite]
-        chosen = pick(case, plan.faces, plan.each) | pick(case, plan.faces, plan.each, "body")
-        some, without = whole_people.measure(case, chosen, plan.frames, plan.each, key)
-        figures, notes = figures + some, notes + without + whole_people.sampled(case, chosen)
-        if case.dataset in SEQUENCES:
-            notes.append(
-                f"of each sequence the first {temporal.FRAMES} frames were watched for steadiness, and the first "
-                f"{plan.frames} for people, their tracks and the background"
-            )
-        lap("people")
-        _queue(case, gathered)
-    figures += leaks.as_measurements(scanned.findings, scanned.scanned)
-    people = {kind: len(set(case.people(kind)[1])) for kind in get_args(Kind)}
-    rules, waived = gates.owed(rules, people, alone=case.mapped and case.dataset == "video")
-    notes += attackers_notes + more + _seen_in_training(case, gathered) + waived
-    figures, missing = gates.apply(rules, figures, UNREADABLE if not case.mapped else "", parrot.lacking(means))
-    failed = gates.failures(figures) + missing
-    notes += (
-        gates.surroundings(figures)
-        + gates.unheld(rules, figures)
-        + gates.unasked([rule for rule in rules if people[rule.region]], figures)
-    )
-    lap("judge")
-    drawn = draw(figures, lines.by_figure(curves), case.paths.release)
-    lap("draw")
+        if case.mapped and case.dataset in SEQUENCES:
+            figures += temporal.measure(case.paths.release, case.source, case.paths.private, key=key)
+            lap("watch")
+        if case.mapped:
+            plan = SUITES[suite]
+            chosen = pick(case, plan.faces, plan.each) | pick(case, plan.faces, plan.each, "body")
+            some, without = whole_people.measure(case, chosen, plan.frames, plan.each, key)
+            figures, notes = figures + some, notes + without + whole_people.sampled(case, chosen)
+            if case.dataset in SEQUENCES:
+                notes.append(
+                    f"of each sequence the first {temporal.FRAMES} frames were watched for steadiness, and the first "
+                    f"{plan.frames} for people, their tracks and the background"
+                )
+            lap("people")
+            _queue(case, gathered)
+        figures += leaks.as_measurements(scanned.findings, scanned.scanned)
+        people = {kind: len(set(case.people(kind)[1])) for kind in get_args(Kind)}
+        rules, waived = gates.owed(rules, people, alone=case.mapped and case.dataset == "video")
+        notes += attackers_notes + more + _seen_in_training(case, gathered) + waived
+        figures, missing = gates.apply(rules, figures, UNREADABLE if not case.mapped else "", parrot.lacking(means))
+        failed = gates.failures(figures) + missing
+        notes += (
+            gates.surroundings(figures)
+            + gates.unheld(rules, figures)
+            + gates.unasked([rule for rule in rules if people[rule.region]], figures)
+        )
+        lap("judge")
+        drawn = draw(figures, lines.by_figure(curves), case.paths.release, crew)
+        lap("draw")
     report = {
         "schema": 1,
         "release": case.paths.release.name,

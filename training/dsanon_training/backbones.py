@@ -139,7 +139,7 @@ class OnnxNetwork(nn.Module):
                 pads, strides = options.get("pads", [0] * 4), options.get("strides", [1, 1])
                 live[out] = F.conv2d(*a, stride=strides, padding=pads[:2], groups=options.get("group", 1))  # type: ignore
             elif kind == "Clip":
-                live[out] = a[0].clamp(float(a[1]), float(a[2]))
+                live[out] = F.hardtanh(a[0], float(a[1]), float(a[2]))  # a clamp's gradient takes four passes
             elif kind == "Relu":
                 live[out] = F.relu(a[0])
             elif kind == "PRelu":

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from dsanon.errors import BadImage, UsageError
 from dsanon.layout import ReleasePaths
 from dsanon.private_map import lookup
 from dsanon.sample import Pixels
+from dsanon_eval.crew import Crew
 from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.report.audit_files import AuditFiles, read_audit
 from dsanon_eval.report.chapters import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
@@ -71,13 +73,36 @@ class Region:
     problem: str
 
 
-def draw(figures: Sequence[Measurement], curves: Mapping[str, Sequence[Curve]], release: Path) -> Drawn:
-    """Draw all, as PNGs below RELEASE/audit/figures as well. curves: by figure. Raises ReleaseError."""
+@dataclass(frozen=True, slots=True)
+class _Sketch:
+    """A picture that is to be drawn. draw: into the PNG that it is given; returns the SVG · others: as of a Picture"""
+
+    draw: Callable[[Path], str]
+    png: str
+    alt: str
+    caption: str
+
+
+def draw(
+    figures: Sequence[Measurement],
+    curves: Mapping[str, Sequence[Curve]],
+    release: Path,
+    crew: Crew | None = None,
+) -> Drawn:
+    """Draw all, as PNGs below RELEASE/audit/figures as well. curves: by figure · crew: this process
+
+    Raises ReleaseError.
+    """
     folder = release / "audit" / "figures"
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    drawn = Drawn(tuple(_chapters(figures, curves, folder)), tuple(_trade_offs(figures, folder)))
-    now = {picture.png for c in drawn.chapters for picture in c.pictures} | {p.png for p in drawn.trade_offs}
+    planned, beside = _chapters(figures, curves), _trade_offs(figures)
+    sketches = [*(sketch for _, _, some in planned for sketch in some), *beside]
+    drawing = (crew or Crew()).each(partial(_draw, folder), ((sketch.png, sketch) for sketch in sketches))
+    pictures = iter([_picture(sketch, svg) for sketch, svg in zip(sketches, drawing, strict=True)])
+    chapters = [Chapter(attack, same, tuple(islice(pictures, len(some)))) for attack, same, some in planned]
+    drawn = Drawn(tuple(chapters), tuple(pictures))
+    now = {sketch.png for sketch in sketches}
     with explained(folder):
         for old in folder.glob("*.png"):
             if old.name not in now:  # of an earlier audit, which measured what this one did not
@@ -149,27 +174,39 @@ def _page(
     )
 
 
-def _chapters(measured: Sequence[Measurement], curves: Mapping[str, Sequence[Curve]], folder: Path) -> list[Chapter]:
-    """Every chapter that has a figure or a curve."""
+def _draw(folder: Path, sketch: _Sketch) -> str:
+    return sketch.draw(folder / sketch.png)
+
+
+def _picture(sketch: _Sketch, svg: str) -> Picture:
+    from markupsafe import Markup
+
+    return Picture(Markup(svg), sketch.alt, sketch.png, sketch.caption)
+
+
+def _chapters(
+    measured: Sequence[Measurement], curves: Mapping[str, Sequence[Curve]]
+) -> list[tuple[Attack, tuple[Measurement, ...], list[_Sketch]]]:
+    """Every chapter that has a figure or a curve, with what is to be drawn for it."""
     out = []
     for attack in CHAPTERS:
         figures = _sorted([figure for figure in measured if chapter_of(figure.name) is attack])
-        pictures = []
+        sketches = []
         for name in dict.fromkeys(figure.name for figure in figures):
             same = [figure for figure in figures if figure.name == name and finite(figure)]
             if attack is not LEAKS and len(same) > 1 and not name.endswith(("_std", "_optimistic")):
                 axis = attack.axis if attack.share else name
                 alt = f"{name}: value and 95 % interval of release and controls, as in the table."
-                draw = partial(draw_rows, same, x_label=axis, share=attack.share)
-                pictures.append(_drawn(draw, folder, name, alt, _ROWS))
+                rows = partial(draw_rows, same, x_label=axis, share=attack.share)
+                sketches.append(_sketch(rows, name, alt, _ROWS))
         for name, lines in curves.items():
             if chapter_of_figure(name) is attack and any(line.x for line in lines):
                 labels = ", ".join(line.label for line in lines)
                 alt = f"{name}: {lines[0].y_label} over {lines[0].x_label}, a line each for {labels}."
                 caption = "Band: 95 % interval." if any(line.low for line in lines) else ""
-                pictures.append(_drawn(partial(draw_curves, lines), folder, name, alt, caption))
-        if figures or pictures:
-            out.append(Chapter(attack, tuple(figures), tuple(pictures)))
+                sketches.append(_sketch(partial(draw_curves, lines), name, alt, caption))
+        if figures or sketches:
+            out.append((attack, tuple(figures), sketches))
     return out
 
 
@@ -186,7 +223,7 @@ def _sorted(figures: Sequence[Measurement]) -> list[Measurement]:
     return sorted(figures, key=place)
 
 
-def _trade_offs(figures: Sequence[Measurement], folder: Path) -> list[Picture]:
+def _trade_offs(figures: Sequence[Measurement]) -> list[_Sketch]:
     """Who is still recognised against who is still found: a drawing for each recogniser, with the first detector."""
     found: dict[str, dict[str, float]] = {}
     named: dict[str, dict[str, float]] = {}
@@ -204,17 +241,14 @@ def _trade_offs(figures: Sequence[Measurement], folder: Path) -> list[Picture]:
         if len(points) > 1:
             alt = "; ".join(f"{c}: {shown(u, True)} found, {shown(r, True)} named" for c, u, r in points)
             x_label = f"faces found again ({detector})"
-            draw = partial(draw_trade_off, points, title=model, x_label=x_label, y_label="faces named correctly")
+            both = partial(draw_trade_off, points, title=model, x_label=x_label, y_label="faces named correctly")
             caption = "Release and controls, measured in the same run."
-            out.append(_drawn(draw, folder, f"privacy_utility_{model}", alt, caption))
+            out.append(_sketch(both, f"privacy_utility_{model}", alt, caption))
     return out
 
 
-def _drawn(draw: Callable[[Path], str], folder: Path, name: str, alt: str, caption: str) -> Picture:
-    from markupsafe import Markup
-
-    png = re.sub(r"[^\w-]+", "_", name).strip("_")[:80] + ".png"
-    return Picture(Markup(draw(folder / png)), alt, png, caption)
+def _sketch(draw: Callable[[Path], str], name: str, alt: str, caption: str) -> _Sketch:
+    return _Sketch(draw, re.sub(r"[^\w-]+", "_", name).strip("_")[:80] + ".png", alt, caption)
 
 
 def _regions(data: Path, queue: pa.Table, originals: Mapping[tuple[str, int], tuple[Path, str]]) -> list[Region]:

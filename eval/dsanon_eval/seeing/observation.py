@@ -29,7 +29,7 @@ from dsanon_eval.utility.frechet import Features
 
 FEATURES = "mobilenet_v2"
 NETWORKS: dict[str, Callable[[], Any]] = {FEATURES: Features, inception.NAME: inception.InceptionFeatures}
-_AT_ONCE = 32  # crops that a network sees together
+_AT_ONCE = 4  # crops that a network sees together: of more the layers no longer fit into the cache
 Floats = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
@@ -203,7 +203,7 @@ def _nothing() -> tuple[Floats, Floats]:
 
 
 def _in_pieces(network: Callable[[Sequence[Pixels]], Floats], crops: Sequence[Pixels], length: int) -> Floats:
-    """(n, length), of so many crops at once as memory has room for."""
+    """(n, length), a few crops at a time."""
     parts = [network(crops[start : start + _AT_ONCE]) for start in range(0, len(crops), _AT_ONCE)]
     return np.concatenate([np.zeros((0, length), np.float32), *parts])
 
