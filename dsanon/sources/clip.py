@@ -27,6 +27,7 @@ from dsanon.sources.mp4 import refuse_promises
 PACKET_IS_FRAME = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg"})
 # Containers by content, whatever the suffix says: playlists and scripts that lead to other files are refused.
 OPTIONS = {"format_whitelist": "mov,matroska,avi", "protocol_whitelist": "file"}
+SQUEEZED = 1.5  # times as wide as high, or as high as wide: at 3 detectors miss portraits, at 2 they are unsure
 MAX_FRAMES = 5_000_000  # 46 hours of 30 a second: every frame is remembered, and a header may promise any number
 UNSPECIFIED = 2  # FFmpeg's number for an unknown matrix, primaries or transfer
 RGB_MATRIX = 0
@@ -39,7 +40,7 @@ class Clip:
     """What is known of a video before its frames are read.
 
     width, height: upright, in pixels · turns: quarter turns counterclockwise that make it upright
-    times: when each frame is shown, ascending, in units of ``time_base`` seconds, never negative
+    times: when each frame is shown, from 0 on, ascending, in units of ``time_base`` seconds
     stamps: the time stamps that decoded frames carry, for each frame; () where they are told by their order
     rate: frames per second, on average · aspect: of a pixel, width to height, None if it is not told
     colorspace, primaries, transfer: FFmpeg's numbers · matrix: the one that converts to and from RGB
@@ -133,6 +134,10 @@ def _probe(path: Path, changed: int, size: int) -> Clip:
         time_base = Fraction(stream.time_base or Fraction(1, 90_000))
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         aspect = Fraction(stream.sample_aspect_ratio or 0) or None
+        if aspect and not 1 / SQUEEZED <= aspect <= SQUEEZED:
+            raise BadImage(
+                f"its pixels are {aspect} as wide as high, faces too narrow or too flat to be found: scale it"
+            )
         stamps, surplus = _index(container, stream)
     if stamps is None:
         found = [frame.pts for frame in _frames(path)]
@@ -147,7 +152,7 @@ def _probe(path: Path, changed: int, size: int) -> Clip:
     else:
         times, time_base = list(range(count)), 1 / rate
     step = max(1, round(1 / (rate * time_base)))
-    times = [time - min(0, times[0]) for time in times]
+    times = [time - times[0] for time in times]  # a recorder's clock would tell when it was filmed
     times += [times[-1] + step * (number + 1) for number in range(surplus)]
     turns = round(first.rotation / 90) % 4
     width, height = (first.height, first.width) if turns % 2 else (first.width, first.height)

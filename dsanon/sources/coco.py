@@ -20,14 +20,14 @@ from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
 from dsanon.storage import Bucket
 
-_LIKE_ANNOTATIONS = re.compile(r"(coco|annotation|instances|keypoints)[^/]*\.json$", re.IGNORECASE)
+_LIKE_ANNOTATIONS = re.compile(r"(coco|annotation|instances|keypoints).*\.json$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
     """An image as one json lists it. file: relative to SOURCE, None where it is not on disk, or cannot be told.
 
-    name: as the json has it · like: files on disk, several of them, each of which may be meant
+    name: as the json has it · like: files on disk, each of which may be meant: several, or one with another suffix
     """
 
     name: str
@@ -73,6 +73,7 @@ class CocoSource(StillSource):
         for path in self.inputs():
             content = _load(path)
             if _kind(content) is None:
+                _refuse_damaged(path, content)
                 continue
             known += 1
             listed = self._listed(path, content, on_disk)
@@ -184,7 +185,10 @@ class CocoSource(StillSource):
         for number, (name, image) in names.items():
             like = () if named[number] else tuple(file for file in on_disk.like(name) if file not in taken)
             file = named[number] or (like[0] if len(like) == 1 else None)
-            listed[number] = _Listed(name, file, _size(path, image), like if len(like) > 1 else ())
+            unsure = like if file is None else ()
+            if file is None and not like:
+                unsure = tuple(other for other in on_disk.called(name) if other not in taken)
+            listed[number] = _Listed(name, file, _size(path, image), unsure)
         return listed
 
 
@@ -194,8 +198,10 @@ class _Files:
     def __init__(self, files: Iterable[str]) -> None:
         self._paths = {folded(file): file for file in files}
         self._names: dict[str, list[str]] = {}
+        self._stems: dict[str, list[str]] = {}
         for file in files:
             self._names.setdefault(folded(PurePosixPath(file).name), []).append(file)
+            self._stems.setdefault(folded(PurePosixPath(file).stem), []).append(file)
 
     def at(self, name: str, folders: Iterable[str]) -> str | None:
         """The file at the path that a json names, from SOURCE or from one of ``folders``; a bare name is in these."""
@@ -209,6 +215,10 @@ class _Files:
         """
         same = self._names.get(folded(PurePosixPath(name).name), [])
         return [file for file in same if folded(file).endswith(folded(f"/{name}"))] or same
+
+    def called(self, name: str) -> list[str]:
+        """The files of that name, but for their folders and suffixes: a dataset stored anew, as JPEGs for PNGs."""
+        return self._stems.get(folded(PurePosixPath(name).stem), [])
 
 
 def _folders(path: Path) -> Iterator[str]:
@@ -237,7 +247,7 @@ def _kind(content: Any) -> str | None:
     if not _dicts(annotations) or not _dicts(content.get("categories", [])):
         return None
     fields = {name for annotation in annotations for name in annotation}
-    if "segments_info" in fields:  # panoptic: its masks are images of their own
+    if "segments_info" in fields:  # panoptic, whose masks are images of their own, or damaged
         return None
     for field, kind in {"keypoints": "keypoints", "bbox": "instances", "segmentation": "instances"}.items():
         if field in fields:
@@ -245,6 +255,18 @@ def _kind(content: Any) -> str | None:
     if "caption" in fields:
         return "captions"
     return "images" if not annotations else "instances"
+
+
+def _refuse_damaged(path: Path, content: Any) -> None:
+    """Raises SourceError for a json that is nearly COCO's: whom it tells of would be lost."""
+    if not isinstance(content, dict) or not {"images", "annotations"} & content.keys():
+        return
+    annotations = content.get("annotations")
+    if not (_dicts(annotations) and annotations and all("segments_info" in annotation for annotation in annotations)):
+        raise SourceError(
+            f"{path.name}: 'images', 'annotations' and 'categories' are no lists of objects, all of one kind, as COCO's"
+            " are: correct it, or move it out of SOURCE"
+        )
 
 
 def _dicts(value: Any) -> bool:
@@ -295,8 +317,8 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
             continue
         if entry.like:
             raise SourceError(
-                f"{where} is of a person in {entry.name!r}, which may be {entry.like[0]!r} or {entry.like[1]!r}: give"
-                " the folder in its file_name, from SOURCE on"
+                f"{where} is of a person in {entry.name!r}, which may be {' or '.join(map(repr, entry.like[:2]))}: give"
+                " its path in file_name, from SOURCE on"
             )
         if entry.file is None:
             continue

@@ -29,10 +29,48 @@ PEOPLE = SURE | {
 HEADS = frozenset({"face", "head", "human face", "human head", "person face", "person head"})
 # Of box and silhouette; in COCO itself the box is the silhouette's
 _AGREED = 0.5
+_HELD = 0.25  # of the hull of box and joints: less, and one of both is wrong, so that all of both is hidden
 # A head is of somebody whose box holds so much of it and begins so much of the head's height above it at most; or whose
 # own head, by keypoints, shares so much of the smaller one with it
 _INSIDE, _BELOW, _SHARED = 0.8, 0.3, 0.6
 CROWDS = frozenset({"crowd", "group of people", "people group", "person group"})
+# Of the names of categories of people a release keeps those of these words alone: others may be somebody's.
+_ATTRIBUTES = frozenset({"with", "without", "on", "in", "of", "no", "not", "and", "or", "other", "unknown"}) | {
+    *("helmet", "hard", "hat", "hardhat", "cap", "mask", "vest", "safety", "bag", "backpack", "umbrella", "glasses"),
+    *(
+        "bike",
+        "bicycle",
+        "motorcycle",
+        "motorbike",
+        "scooter",
+        "wheelchair",
+        "stroller",
+        "uniform",
+        "police",
+        "officer",
+    ),
+    *(
+        "standing",
+        "sitting",
+        "walking",
+        "running",
+        "riding",
+        "lying",
+        "static",
+        "moving",
+        "occluded",
+        "visible",
+        "ignore",
+    ),
+    *("old", "young", "senior", "construction", "basketball", "football", "soccer", "tennis", "front", "back", "side"),
+}
+_WORDS = {word for name in PEOPLE | HEADS | CROWDS for word in name.split()} | _ATTRIBUTES
+
+
+def impersonal(name: object) -> bool:
+    """Whether the name of a category of people says of nobody who that is."""
+    text = str(name).casefold().replace("_", " ")
+    return text.isascii() and all(w.removesuffix("s") in _WORDS or w in _WORDS for w in re.findall(r"[^\W\d]+", text))
 
 
 def whose(category: dict[str, Any]) -> Literal["head", "person", "crowd", ""]:
@@ -74,8 +112,14 @@ def _annotated(annotation: dict[str, Any], size: tuple[int, int] | None, joints:
     else:
         body = box_of(silhouette) if silhouette else None
     if silhouette and body and iou([around := box_of(silhouette)], [body])[0, 0] < _AGREED:
-        silhouette, body = None, _hull(around, body)  # one of the two is wrong: all of both is hidden
-    head = head_box(_marked(annotation.get("keypoints") or [], joints), body)
+        silhouette, body = None, _hull(around, body)  # one of the two is wrong
+    marked = _marked(annotation.get("keypoints") or [], joints)
+    if body and marked:
+        xs, ys = zip(*marked.values(), strict=True)
+        around = _hull(body, (min(xs), min(ys), max(xs) + 1, max(ys) + 1))
+        if area([body])[0] < _HELD * area([around])[0]:
+            silhouette, body = None, around
+    head = head_box(marked, body)
     return Person(
         body=body,
         head=_clipped(head, size) if head else None,

@@ -8,17 +8,24 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dsanon.naming import Names
-from dsanon.sources.coco_people import whose
+from dsanon.sources.coco_people import impersonal, whose
+from dsanon.sources.keypoints import COCO_JOINTS
 from dsanon.sources.plain import plain
 from dsanon.sources.silhouettes import run_lengths
 
 CAPTION = "a photo"  # what a release says in place of every caption
 _DESCRIPTION = re.compile(r"COCO \d{4} Dataset", re.ASCII)  # a curator's own words may name people
-_VERSION = re.compile(r"[0-9.]{1,12}", re.ASCII)
+_VERSION = re.compile(r"[0-9.]{1,4}", re.ASCII)
+# COCO's own licences, and whoever else's are of Creative Commons: another text may name the photographer
+_LICENCES = frozenset(f"Attribution{terms} License" for terms in ("", "-NonCommercial", "-ShareAlike", "-NoDerivs")) | {
+    *("Attribution-NonCommercial-ShareAlike License", "Attribution-NonCommercial-NoDerivs License"),
+    *("No known copyright restrictions", "United States Government Work"),
+    *("http://flickr.com/commons/usage/", "http://www.usa.gov/copyright.shtml"),
+}
+_COMMONS = re.compile(r"https?://(www\.)?creativecommons\.org/(licenses|publicdomain)/[a-z0-9./+-]{1,40}", re.ASCII)
 
 # What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
 _INFO = ("description", "version", "year")
-_LICENCE = ("id", "name", "url")
 _IMAGE = ("id", "width", "height", "file_name", "license")
 _CATEGORY = ("id", "name", "supercategory", "keypoints", "skeleton")
 _ANNOTATION = (
@@ -55,9 +62,11 @@ def public(content: dict[str, Any], files: Mapping[int, str]) -> dict[str, Any]:
     info = {field: value for field, value in info.items() if field == "description" or _VERSION.fullmatch(str(value))}
     said: dict[str, Any] = {"info": info}
     if _dicts(content.get("licenses")):
-        said["licenses"] = [_only(licence, _LICENCE) for licence in content["licenses"]]
+        said["licenses"] = [_licence(licence) for licence in content["licenses"]]
     said["images"] = [
-        _only(image, _IMAGE) | {"file_name": files[image["id"]]} for image in content["images"] if image["id"] in files
+        _numbers(_only(image, _IMAGE)) | {"file_name": files[image["id"]]}
+        for image in content["images"]
+        if image["id"] in files
     ]
     if "annotations" in content:
         said["annotations"] = [
@@ -95,15 +104,29 @@ def _is_text(rle: dict[str, Any]) -> bool:
         return False
 
 
+def _licence(licence: dict[str, Any]) -> dict[str, Any]:
+    said = _numbers(_only(licence, ("id",)))
+    texts = {field: licence.get(field) for field in ("name", "url")}
+    return said | {field: t for field, t in texts.items() if t in _LICENCES or _COMMONS.fullmatch(str(t))}
+
+
 def is_unnamed(category: dict[str, Any]) -> bool:
-    """Whether a category is of people by what stands above it alone, so that it may be named for one of them."""
-    return bool(whose(category)) and not whose({"name": category.get("name")})
+    """Whether a category of people may be named for one of them."""
+    return bool(whose(category)) and not impersonal(category.get("name"))
 
 
 def _category(category: dict[str, Any]) -> dict[str, Any]:
     out = _only(category, _CATEGORY)
-    if is_unnamed(category):
-        out["name"] = f"{category['supercategory']} {category['id']}"
+    if whose(category):
+        above = category.get("supercategory", "person")
+        above = above if above and impersonal(above) else "person"
+        out |= {"supercategory": above} if "supercategory" in out else {}
+        out |= {"name": f"{above} {category['id']}"} if is_unnamed(category) else {}
+    if "keypoints" in out:
+        joints = out["keypoints"] if isinstance(out["keypoints"], list) else []
+        out["keypoints"] = [name if name in COCO_JOINTS else f"joint {place}" for place, name in enumerate(joints, 1)]
+    if "skeleton" in out and not _is_number(out["skeleton"]):
+        del out["skeleton"]
     return out
 
 
@@ -120,9 +143,9 @@ def sentences(
 ) -> Iterator[str]:
     """What CARD.md says."""
     yield (
-        "The json files keep the released images, their licence ids and every geometry (boxes, polygons, run lengths,"
-        " keypoints); flickr_url, coco_url, date_captured, every description but COCO's own ('COCO 2017 Dataset') and"
-        " every field that is not COCO's were dropped."
+        "The json files keep the released images, those of their licences that are COCO's own or Creative Commons', and"
+        " every geometry (boxes, polygons, run lengths, keypoints); flickr_url, coco_url, date_captured, every"
+        " description but COCO's own ('COCO 2017 Dataset') and every field that is not COCO's were dropped."
         " The photographers' attribution went with the URLs: image ids lead back to it."
     )
     if captions:
@@ -147,6 +170,6 @@ def sentences(
         )
     if called:
         yield (
-            f"{called} categories that are of people by their supercategory alone are called by that and their id;"
+            f"{called} categories of people whose names may be somebody's are called by their supercategory and id;"
             " where each was of one person, it joins their pictures."
         )

@@ -18,6 +18,7 @@ from dsanon.sample import Box, Person, Sample
 from dsanon.sources.sequences import (
     frame_rate,
     frames_of,
+    public_folder,
     public_path,
     publish_seqinfo,
     refuse_twice,
@@ -105,7 +106,7 @@ class MotSource(StillSource):
         """Write gt.txt, det.txt and seqinfo.ini for the frames that are released."""
         dropped, shortened, renamed = 0, False, 0
         for folder, frames in _sequences(sample.file for sample in released).items():
-            public = public_path(folder, names)
+            public = public_folder(folder, names)
             renamed += public != folder
             for name in (_GT, _DET):
                 if not is_annotation(self.root, self.root / folder / name):

@@ -25,6 +25,7 @@ from dsanon.sample import Person, Rle, Sample, Unreadable
 from dsanon.sources.sequences import (
     frame_rate,
     frames_of,
+    public_folder,
     public_path,
     publish_seqinfo,
     refuse_twice,
@@ -123,7 +124,7 @@ class MotsSource(StillSource):
             }
             if not frames:
                 continue
-            renamed += public_path(sequence.folder, names) != sequence.folder
+            renamed += public_folder(sequence.folder, names) != sequence.folder
             if sequence.rows:
                 rows = self._rows(sequence)
                 texts = [row.text for row in rows if row.frame in frames]
@@ -216,7 +217,9 @@ class MotsSource(StillSource):
         for number, line in enumerate(lines, start=1):
             parts = line.split()
             if parts and (len(parts) != 6 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts[:5])):
-                raise SourceError(f"{file} line {number} is {line[:40]!r}: expected 'frame id class height width rle'")
+                hint = ": boxes are of --dataset mot" if line.count(",") > 4 else ""
+                expected = f"expected 'frame id class height width rle'{hint}"
+                raise SourceError(f"{file} line {number} is {line[:40]!r}: {expected}")
             if parts:
                 found.append((number, parts))
         shift = _shift({int(parts[0]) for _, parts in found}, sequence.frames.keys(), file, bool(sequence.masks))
@@ -306,13 +309,16 @@ def _shift(frames: set[int], files: Iterable[int], file: str, masks: bool) -> in
 def _people(instance: int, kind: int, rle: Rle | None, sequence: str, where: str) -> Iterator[Person]:
     """The person, or the people of a region to ignore; nobody for cars and for what covers nothing.
 
-    Raises SourceError for any other class: it may be of people, too.
+    Raises SourceError for any other class, and for one that the instance's number contradicts: it may be of people.
     """
     if kind not in (CAR, PERSON, IGNORE):
         raise SourceError(
             f"{where}: instance {instance} has the class {kind}: expected {CAR} (car), {PERSON} (pedestrian) or"
             f" {IGNORE} (ignore); correct or remove it"
         )
+    told = instance // 1000  # KITTI's and MOTSChallenge's numbers begin with the class
+    if kind != IGNORE and told in (CAR, PERSON) and told != kind:
+        raise SourceError(f"{where}: instance {instance} has the class {kind}: expected {told}; correct one of the two")
     if rle is None:
         return
     if kind == IGNORE or instance == IGNORE * 1000:

@@ -18,6 +18,6 @@ _PLAIN = frozenset({"coco", "train", "training", "val", "valid", "validation", "
 
 def plain(name: str, also: Collection[str] = ()) -> bool:
     """Whether a path's part, without its suffix, may stand in a release as it is. also: words, in lower case"""
-    return all(
+    return name.isascii() and all(  # in other scripts a single letter may be a name
         len(word) == 1 or word.casefold() in _PLAIN or word.casefold() in also for word in _LETTERS.findall(name)
     )

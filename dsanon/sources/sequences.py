@@ -17,7 +17,11 @@ _WORDS = frozenset({"mot", "mots", "kitti", "frcnn", "dpm", "sdp", "gt", "det", 
     *("adl", "rundle", "avg", "towncentre", "eth", "bahnhof", "jelmoli", "linthescher", "crossing", "sunnyday"),
     *("pets", "tud", "campus", "stadtmitte", "venice"),
 }
-_SEQINFO = ("name", "imDir", "frameRate", "seqLength", "imWidth", "imHeight", "imExt")
+# what a release's seqinfo.ini says, and what that looks like: a line of another form is somebody's own words
+_NUMBER = r"[0-9]{1,9}(\.[0-9]{1,9})?"
+_SEQINFO = {"name": r"[\w.-]+", "imDir": r"\w+", "frameRate": _NUMBER, "seqLength": _NUMBER} | {
+    **{"imWidth": _NUMBER, "imHeight": _NUMBER, "imExt": r"\.[A-Za-z0-9]{1,5}"}
+}
 
 
 def frames_of(files: Iterable[str]) -> dict[str, dict[int, str]]:
@@ -43,15 +47,18 @@ def sequence_names(folders: Iterable[str]) -> dict[str, str]:
     return {folder: printable(name if often.count(name) == 1 else folder) for folder, name in last.items()}
 
 
-def public_path(path: str, names: Names) -> str:
-    """A path of a frame or an annotation file with tokens in place of the names that may be somebody's; suffixes stay.
+def public_path(file: str, names: Names) -> str:
+    """The path of a frame or an annotation file as :func:`public_folder` has it; its suffix stays."""
+    path = PurePosixPath(file)
+    return public_folder(path.with_suffix("").as_posix(), names) + path.suffix
+
+
+def public_folder(folder: str, names: Names) -> str:
+    """A path with tokens in place of the names that may be somebody's.
 
     A name has one token in all places: the frames of a sequence, its masks and its rows are found by it.
     """
-    *folders, last = path.split("/")
-    stem, dot, suffix = last.partition(".")
-    parts = [part if is_plain(part) else names.token("sequence", part) for part in (*folders, stem)]
-    return "/".join(parts) + dot + suffix
+    return "/".join(part if is_plain(part) else names.token("sequence", part) for part in folder.split("/"))
 
 
 def is_plain(name: str) -> bool:
@@ -116,9 +123,9 @@ def publish_seqinfo(root: Path, data: Path, folder: str, frames: Mapping[int, st
     if not info:
         return False
     stated = info.get("seqLength")
-    public = public_path(folder, names)
+    public = public_folder(folder, names)
     info |= {"name": PurePosixPath(public).name, "imDir": "img1", "seqLength": str(max(frames))}
-    lines = [f"{key}={info[key]}\n" for key in _SEQINFO if key in info]
+    lines = [f"{key}={info[key]}\n" for key, form in _SEQINFO.items() if re.fullmatch(form, info.get(key, ""))]
     write_aside(data, f"{public}/seqinfo.ini", "".join(["[Sequence]\n", *lines]).encode())
     return stated != info["seqLength"]
 

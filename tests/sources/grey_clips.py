@@ -33,6 +33,7 @@ def make(
     time_base: Fraction = Fraction(1, 25),
     options: dict[str, str] | None = None,
     rotation: int = 0,
+    aspect: Fraction | None = None,
     picture: np.ndarray | None = None,
     secrets: bool = False,
 ) -> Path:
@@ -42,6 +43,8 @@ def make(
         stream = out.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         stream.codec_context.time_base = time_base
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         if rotation:
             stream.set_display_rotation(rotation)
         sound = subtitles = None

@@ -68,6 +68,9 @@ def listed(**changes: Any) -> Edit:
         (listed(width=-64), "image 1 is -64"),
         (listed(width=65), "correct one"),
         (lambda content: content.update(categories=[{"name": "person"}]), "category ids"),
+        (lambda content: content.update(categories=None), ": 'images', 'annotations' and"),
+        (lambda content: content["annotations"].append(None), ": 'images', 'annotations' and"),
+        (annotation(segments_info=[]), ": 'images', 'annotations' and"),
     ],
 )
 def test_lies_are_told(tmp_path: Path, edit: Edit, message: str | None) -> None:
@@ -162,9 +165,19 @@ def test_names_that_would_end_the_run_are_told_at_the_scan(tmp_path: Path) -> No
         CocoSource(root).samples()
 
 
-@pytest.mark.parametrize("place", ["val2017/_annotations.coco.json", "annotations/instances_train2017.JSON"])
+def test_a_person_in_an_image_stored_anew_is_told(tmp_path: Path) -> None:
+    root = one_json(tmp_path, ["1.png"], ["val2017/1.jpg"])
+    with pytest.raises(SourceError, match=r"annotation 11 is of a person in '1\.png', which may be 'val2017/1\.jpg'"):
+        CocoSource(root).samples()
+
+
+PLACES = ["val2017/_annotations.coco.json", "annotations/instances_train2017.JSON", "annotations/val/train.json"]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_annotations_where_nobody_looks_for_them_are_told(tmp_path: Path, place: str) -> None:
     root = one_json(tmp_path, ["1.png"], ["val2017/1.png"])
+    (root / place).parent.mkdir(exist_ok=True)
     (root / place).write_text('{"images": 5}')
     assert len(CocoSource(root).samples()) == 1  # something else
     (root / place).write_text((root / "annotations" / "instances_val2017.json").read_text())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_jsons import dataset, one_json, person
+from coco_jsons import dataset, joints, one_json, person
 
 from dsanon.errors import SourceError
 from dsanon.sample import Photo, Sample
@@ -184,6 +184,21 @@ def test_a_silhouette_beside_its_box_hides_neither(tmp_path: Path) -> None:
 
     first = CocoSource(dataset(tmp_path, moved)).samples()[0].people[0]
     assert (first.silhouette, first.body) == (None, (1, 1, 30, 40))
+
+
+def test_a_face_far_from_its_box_is_covered_with_it(tmp_path: Path) -> None:
+    root = one_json(tmp_path, ["1.png"], ["val2017/1.png"])
+    path = root / "annotations/instances_val2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0] |= {"bbox": [0, 0, 8, 8], "segmentation": []} | joints(
+        nose=(50, 30, 2), left_eye=(52, 28, 2)
+    )
+    path.write_text(json.dumps(content))
+    (one,) = CocoSource(root).samples()[0].people
+    assert one.silhouette is None
+    assert one.body == (0, 0, 53, 31)
+    assert one.head is not None
+    assert one.head[2] > 53
 
 
 def test_heads_of_two_files_are_one_only_in_one_place(tmp_path: Path) -> None:

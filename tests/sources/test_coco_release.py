@@ -118,7 +118,8 @@ def test_quarantined_images_are_not_mentioned(tmp_path: Path) -> None:
         ("val2017/aaron.jpg", False),
         ("Aaron Eckhart/1.jpg", False),
         ("val2017/img_aaron_1.jpg", False),
-        ("\u738b/1.jpg", True),  # a letter alone
+        ("a/1.jpg", True),  # a letter alone
+        ("\u738b/1.jpg", False),  # a name
         ("\u738b\u4f1f/1.jpg", False),
     ],
 )
@@ -138,6 +139,15 @@ def test_names_of_people_are_nowhere(tmp_path: Path) -> None:
     path = root / "annotations" / "instances_eckhart.json"
     content = json.loads(path.read_text())
     content["categories"] = [{"id": 1, "name": "Aaron Eckhart", "supercategory": "person"}, {"id": 2, "name": "Man"}]
+    content["categories"] += [
+        {"id": 3, "name": "man: Aaron", "supercategory": "Eckhart", "keypoints": ["nose", "Aaron's ear"]},
+        {"id": 4, "name": "person_with_helmets", "supercategory": "person"},
+    ]
+    content["licenses"] = [
+        {"id": 1, "name": "(c) Aaron Eckhart", "url": "https://www.flickr.com/photos/aaron/4567/"},
+        {"id": 2, "name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"},
+    ]
+    content["images"][0]["license"] = "https://www.flickr.com/photos/aaron/"
     path.write_text(json.dumps(content))
     source = CocoSource(root)
     samples = source.samples()
@@ -148,7 +158,10 @@ def test_names_of_people_are_nowhere(tmp_path: Path) -> None:
     text += written.read_text() + " ".join(sentences)
     assert not any(word in text.casefold() for word in ("aaron", "eckhart"))
     said = json.loads(written.read_text())
-    assert [category["name"] for category in said["categories"]] == ["person 1", "Man"]
+    names = [category["name"] for category in said["categories"]]
+    assert names == ["person 1", "Man", "person 3", "person_with_helmets"]
+    assert said["categories"][2]["keypoints"] == ["nose", "joint 2"]
+    assert said["licenses"] == [{"id": 1}, content["licenses"][1]]
     assert [entry["file_name"] for entry in said["images"]] == [
         targets["eckhart/aaron_1.png"].split("/")[1], "2.png"
     ]  # fmt: skip
@@ -157,7 +170,7 @@ def test_names_of_people_are_nowhere(tmp_path: Path) -> None:
         Image.new("RGB", (64, 48)).save(tmp_path / "out" / target)
     assert [len(sample.people) for sample in CocoSource(tmp_path / "out").samples()] == [1, 1]
     assert any(sentence.startswith("Tokens replace the names of 2 images") for sentence in sentences)
-    assert any(sentence.startswith("1 categories that are of people by their supercat") for sentence in sentences)
+    assert any(sentence.startswith("2 categories of people whose names may be somebody's") for sentence in sentences)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

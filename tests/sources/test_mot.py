@@ -226,8 +226,9 @@ def test_a_release_has_the_rows_of_its_frames(tmp_path: Path) -> None:
     assert "Aaron" not in told
 
 
-def test_a_sequence_that_may_be_named_for_somebody_is_released_under_a_token(tmp_path: Path) -> None:
-    source = MotSource(sequence(tmp_path / "in", folder="train/Jane_Doe"))
+@pytest.mark.parametrize("name", ["Jane_Doe", "07.Jane_Doe", "Jane.02", "\u091c\u0947\u0928"])
+def test_a_sequence_that_may_be_named_for_somebody_is_released_under_a_token(tmp_path: Path, name: str) -> None:
+    source = MotSource(sequence(tmp_path / "in", folder=f"train/{name}"))
     samples = source.samples()
     sentences = source.publish(tmp_path / "out", samples, NAMES)
     targets = [source.target(sample, NAMES) for sample in samples]
@@ -236,8 +237,20 @@ def test_a_sequence_that_may_be_named_for_somebody_is_released_under_a_token(tmp
     assert sorted(written) == [f"{folder}/det/det.txt", f"{folder}/gt/gt.txt", f"{folder}/seqinfo.ini"]
     everything = "".join([*targets, *sentences, *(path.read_text() for path in (tmp_path / "out").rglob("*.*"))])
     assert "Jane" not in everything
+    assert name not in everything
     assert "The names of 1 sequences" in everything
     assert f"name={folder.split('/')[1]}" in everything
+
+
+def test_seqinfo_says_no_more_than_numbers(tmp_path: Path) -> None:
+    root = sequence(tmp_path / "in")
+    info = root / "train/MOT17-02-FRCNN/seqinfo.ini"
+    info.write_text(info.read_text().replace("imExt=.jpg", "imExt=.jpg ; filmed by Jane Doe\nowner=Jane"))
+    source = MotSource(root)
+    source.publish(tmp_path / "out", source.samples(), NAMES)
+    said = (tmp_path / "out/train/MOT17-02-FRCNN/seqinfo.ini").read_text().split()
+    expected = "name=MOT17-02-FRCNN imDir=img1 frameRate=30 seqLength=3 imWidth=64 imHeight=48"
+    assert said == ["[Sequence]", *expected.split()]
 
 
 def test_real_data_round_trip(shared: Path, tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ def test_masks_must_have_16_bits(tmp_path: Path) -> None:
         ("1 2001 2 24 32 zz", "line 14: the run lengths"),
         ("1 2001 2 24 32 ooooo", "line 14: the run lengths"),
         ("1 2001 2 10 10 T3", "frame 1 has masks of two sizes"),
+        ("1,1,10,10,20,30,1,1,1", ".*boxes are of --dataset mot"),
     ],
 )
 def test_bad_rows(tmp_path: Path, line: str, message: str) -> None:
@@ -200,6 +201,15 @@ def test_bad_rows(tmp_path: Path, line: str, message: str) -> None:
     path.write_text(path.read_text() + "\n" + line + "\n")
     shutil.rmtree(root / "train/instances")
     with pytest.raises(SourceError, match=rf"instances_txt/0001\.txt:? {message}"):
+        MotsSource(root).samples()
+
+
+def test_a_class_that_the_number_contradicts_is_told(tmp_path: Path) -> None:
+    """Else a pedestrian whom the rows take for a car would not be hidden."""
+    root = dataset(tmp_path)
+    rows = root / "train/instances_txt/0001.txt"
+    rows.write_text(rows.read_text().replace("2003 2 ", "2003 1 "))
+    with pytest.raises(SourceError, match="instance 2003 has the class 1: expected 2"):
         MotsSource(root).samples()
 
 

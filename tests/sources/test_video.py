@@ -179,7 +179,8 @@ def test_real_clips(shared: Path, tmp_path: Path) -> None:
     for file in ("again.mkv", "d18.mp4"):
         run = [sample for sample in chosen if sample.file == file]
         target = tmp_path / source.target(run[0], NAMES)
-        assert seconds(target) == seconds(source.path(file))[:40]
+        times = seconds(source.path(file))[:40]
+        assert seconds(target) == [time - times[0] for time in times]
         copy = VideoSource(target)
         for before, after in zip(source.read(run), copy.read(copy.samples()), strict=True):
             assert isinstance(before, Photo)

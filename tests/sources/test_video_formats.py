@@ -58,7 +58,22 @@ def test_variable_frame_rate_keeps_its_times(tmp_path: Path, suffix: str) -> Non
     times = [3, 43, 57, 160, 161, 400, 402, 500, 517, 600, 790, 1000]
     path = make(tmp_path / f"a{suffix}", times=times, time_base=Fraction(1, 1000))
     (target,) = release(VideoSource(path), tmp_path / "out")
-    assert seconds(tmp_path / "out" / target) == seconds(path)
+    assert seconds(tmp_path / "out" / target) == [time - Fraction(3, 1000) for time in seconds(path)]
+
+
+def test_a_recorders_clock_is_not_released(tmp_path: Path) -> None:
+    filmed = 1_681_306_245_123  # milliseconds since 1970
+    path = make(tmp_path / "a.mkv", times=[filmed + 40 * i for i in range(12)], time_base=Fraction(1, 1000))
+    assert seconds(path)[0] > 1e9
+    (target,) = release(VideoSource(path), tmp_path / "out")
+    assert seconds(tmp_path / "out" / target) == [Fraction(index, 25) for index in range(12)]
+
+
+@pytest.mark.parametrize(("aspect", "refused"), [(Fraction(4, 3), False), (Fraction(3), True), (Fraction(1, 2), True)])
+def test_of_squeezed_pictures_nothing_is_released(tmp_path: Path, aspect: Fraction, refused: bool) -> None:
+    """Faces in them are too narrow, or too flat, for the detectors; a player shows them as they are."""
+    path = make(tmp_path / "a.mkv", aspect=aspect)
+    assert all(("pixels are" in (s.problem or "")) is refused for s in VideoSource(path).samples())
 
 
 def test_negative_times_start_at_zero(tmp_path: Path) -> None:
