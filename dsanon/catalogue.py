@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 models_app = typer.Typer(invoke_without_command=True, help="List models, or add your own weights.")
 _LICENCE = "Apache-2.0"  # dsanon's own
+_UNBROKEN = 1000  # characters of a line for programs, in which no name is broken
 _DATA = {  # whose a dataset is, and its licence
     "lfw": ("vis-www.cs.umass.edu/lfw", "none stated; photos of the press, for research"),
     "celeba": ("mmlab.ie.cuhk.edu.hk/projects/CelebA", "non-commercial research"),
@@ -85,26 +87,41 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is None:
         from dsanon.models import store
 
-        _listing(store.describe(), as_json, ("name", "kind", "usable", "source", "licence", "how"))
+        _listing(store.describe(), as_json, ("name", "kind", "usable", "source", "licence"), "how")
 
 
 @models_app.command()
-def add(name: str, file: Path) -> None:
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `dsanon models` lists it, e.g. yunet.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help=".onnx or .safetensors, as `dsanon models` says; copied to $DSANON_MODELS "
+            "\\[default: ~/.local/share/dsanon/models].",
+        ),
+    ],
+) -> None:
     """Register your own weights after checking them."""
     from dsanon.models import store
 
     print(store.add(name, file))
 
 
-def _listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...] = ()) -> None:
+def _listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...] = (), told: str = "about") -> None:
+    """told: the column of whole sentences, which stand below the table, a line for each row that has one."""
     if as_json:
         print(json.dumps(rows))
-    else:
-        table(rows, columns or tuple(rows[0] if rows else ()))
+        return
+    table(rows, columns or tuple(name for name in rows[0] if name != told))
+    for row in rows:
+        name, text = row["name"], row.get(told)
+        if text:
+            print(text if text.startswith(name) else f"{name}: {text}")
 
 
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    """Print the named columns of ``rows``."""
+    """Print the named columns of ``rows``: as wide as the terminal; as wide as they are where there is none."""
     from rich import box
     from rich.console import Console
     from rich.table import Column, Table
@@ -112,7 +129,7 @@ def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     lines = Table(*(Column(name, overflow="fold", no_wrap=name == "name") for name in columns), box=box.SIMPLE)
     for row in rows:
         lines.add_row(*(_cell(row.get(column)) for column in columns))
-    Console().print(lines)
+    Console(width=None if sys.stdout.isatty() else _UNBROKEN).print(lines)
 
 
 def _cell(value: object) -> str:

@@ -27,8 +27,10 @@ app = typer.Typer(
 
 _FINDINGS = 20  # leaks that an audit prints
 
-Release = Annotated[Path, typer.Argument(help="A release that `dsanon anonymize` made.")]
-Place = Annotated[str, typer.Argument(help="A release that `dsanon anonymize` made: a folder or s3://…")]
+Release = Annotated[Path, typer.Argument(metavar="RELEASE", help="A release that `dsanon anonymize` made.")]
+Place = Annotated[
+    str, typer.Argument(metavar="RELEASE", help="A release that `dsanon anonymize` made: a folder or s3://…")
+]
 Private = Annotated[Path | None, typer.Option(help="Its private side, if not RELEASE.private.")]
 Workers = Annotated[
     int,
@@ -42,8 +44,12 @@ Key = Annotated[Path | None, typer.Option(help="Its key file, if not in the priv
 
 @app.command()
 def anonymize(
-    source: Annotated[str, typer.Argument(help="The dataset's folder, a video file, or s3://… Never written to.")],
-    release: Annotated[str, typer.Argument(help="The folder to make, or s3://…; it appears only when it is whole.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The dataset's folder, a video file, or s3://… Never written to.")
+    ],
+    release: Annotated[
+        str, typer.Argument(metavar="RELEASE", help="The folder to make, or s3://…; it appears only when it is whole.")
+    ],
     dataset: Annotated[str, typer.Option(help="lfw, celeba, coco, mots, mot, folder or video.")],
     method: Annotated[str, typer.Option(help="ciagan, pix2pix, cyclegan, blur, pixelate or mask.")] = "ciagan",
     kernel: Annotated[int, typer.Option(help="Of blur, in pixels of a 128-pixel face crop.")] = 9,
@@ -56,13 +62,22 @@ def anonymize(
             "\\[default: sequence for mots, mot and video, else dataset]."
         ),
     ] = "",
-    cameras: Annotated[Path | None, typer.Option(help="For --scope camera: sequence and camera on each line.")] = None,
-    detectors: Annotated[str, typer.Option(help="Comma-separated, e.g. hog:upsample=1,centerface.")] = "hog,centerface",
+    cameras: Annotated[Path | None, typer.Option(help="For --scope camera: sequence,camera on each line.")] = None,
+    detectors: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated, options behind colons, e.g. hog:upsample=1,mmod: hog, centerface, mmod; "
+            "yunet, retinaface, ssh with your weights (see `dsanon models`)."
+        ),
+    ] = "hog,centerface",
     on_miss: Annotated[
         str, typer.Option(help="For people whose face cannot be aligned: mask, pixelate or quarantine.")
     ] = "mask",
     keep: Annotated[
-        Path | None, typer.Option(help="Subjects who consented, one label a line: left as they are.")
+        Path | None,
+        typer.Option(
+            help="Subjects who consented, one label of the source a line, as in its annotation: left as they are."
+        ),
     ] = None,
     key: Annotated[
         Path | None, typer.Option(help="The secret \\[default: RELEASE.private/key, made if missing].")
@@ -77,7 +92,10 @@ def anonymize(
     review: Annotated[
         Path | None, typer.Option(help="With --resume: apply what `dsanon review` decided to the finished release.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N samples, in source order.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Only the first N samples, in source order; of few people an audit fails: it can't tell."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int, typer.Option(help="Faces a forward pass on a GPU.")] = 16,
     seed: Annotated[int, typer.Option(help="Another one gives another assignment under the same key.")] = 0,
@@ -198,16 +216,23 @@ def lookup(
     if as_json:
         print(json.dumps(rows))
         return
+    if subject and not rows:
+        raise UsageError(f"--subject {subject!r} is neither a pseudonym nor a label of the source in {release}")
     table(rows, ("sample", "region", "subject", "source_file", "source_subject", "scope"))
 
 
 @app.command()
 def forget(release: Place, private: Private = None, key: Key = None) -> None:
-    """Destroy the key, so that nobody can look anybody up any more."""
+    """Destroy the key for good, so that nobody can look anybody up any more.
+
+    With it goes what would lead back without it: the list of withheld samples, pictures of source and release side by
+    side, what an audit remembers, an unfinished run. The encrypted map and the review stay.
+    """
     from dsanon.private_map import forget as destroy
     from dsanon.storage import place
 
-    print(f"destroyed {destroy(place(release), private, key)}: the identity map can never be read again")
+    gone = destroy(place(release), private, key)
+    print(f"destroyed {gone}, and what leads back without it: the identity map can never be read again")
 
 
 @app.command()
@@ -233,7 +258,7 @@ def review(
 
 @app.command()
 def compare(
-    source: Annotated[Path, typer.Argument(help="The dataset that the release was made from.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The dataset that the release was made from.")],
     release: Release,
     private: Private = None,
     key: Key = None,
@@ -249,7 +274,7 @@ def compare(
 
 
 @app.command()
-def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("dsanon-demo")) -> None:
+def demo(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it.")] = Path("dsanon-demo")) -> None:
     """Anonymize an example that ships, with several faces and a short sequence, and audit the release."""
     from dsanon_eval.audit import audit as attack
 
@@ -266,17 +291,25 @@ def demo(folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe (see `dsanon recipes`) or a .toml file.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A shipped recipe (see `dsanon recipes`) or a .toml file.")
+    ],
     data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, or COCO folders and mots/ for bodies.")],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="key=value over the recipe's, e.g. steps=100; may be repeated (docs/training.md has the keys).",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(help="Processes: a GPU each, or a share of the cores \\[default: one per GPU, else 1]."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")] = False,
 ) -> None:
-    """Train a generator from a recipe."""
+    """Train a generator, or pnca, the auditor, from a recipe."""
     from dsanon_training.launch import train as run
     from dsanon_training.recipe import load_recipe
     from dsanon_training.report import Report
@@ -286,7 +319,7 @@ def train(
 
 @app.command()
 def reproduce(
-    experiment: Annotated[str, typer.Argument(help="table1, table2, table3, landmarks or swap.")],
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="table1, table2, table3, landmarks or swap.")],
     data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, or one of the two itself.")],
     out: Annotated[Path, typer.Option(help="Where the tables go, and what was seen of the faces is remembered.")],
     limit: Annotated[
@@ -359,9 +392,9 @@ def main() -> None:
     except DsanonError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted: what was begun goes on with --resume", 1)
+        _fail("interrupted: run it again (anonymize and train: with --resume) and it goes on", 1)
     except MemoryError:
-        _fail("not enough memory: go on with --resume and fewer --workers", 1)
+        _fail("not enough memory: run it again with fewer --workers (anonymize and train: with --resume, too)", 1)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's, wherever Typer has its click: bad usage
             _fail(f"{error.format_message()} (see --help)", 2)

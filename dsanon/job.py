@@ -340,8 +340,7 @@ def _finish(
     _refuse_unknown(source, annotations)
     withheld = [QuarantineRow(*row) for shard in done for row in shard["quarantined"]]
     write_map(paths.staged_map, read_map_rows((s.map(paths.staging) for s in shards), paths.staging), key)
-    if withheld:
-        write_quarantine(paths.staged_quarantine, withheld)
+    write_quarantine(paths.staged_quarantine, withheld)
     configuration = config.entries() | {"detectors": [d.strip() for d in config.detectors.split(",")]}
     versions = {name: version(name) for name in COMPUTES}
     versions |= {"dsanon": dsanon.__version__, "python": platform.python_version()}

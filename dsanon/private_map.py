@@ -175,9 +175,15 @@ def open_map(paths: ReleasePaths, key: Path | None = None) -> pa.Table:
 
 
 def _map_and_key(paths: ReleasePaths, key: Path | None) -> tuple[Path, bytes]:
-    if not paths.private.is_dir():
-        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.name} with --private")
+    _refuse_missing(paths)
     return paths.map, load_key(key_path(paths, key))
+
+
+def _refuse_missing(paths: ReleasePaths) -> None:
+    if not paths.private.is_dir():
+        raise ReleaseError(
+            f"{paths.private} does not exist: is {paths.name} the release? Name its private side with --private"
+        )
 
 
 def lookup(
@@ -208,8 +214,7 @@ def forget(release: Path | Bucket, private: Path | None = None, key: Path | None
     Raises KeyFileError (not the release's among others), ReleaseError (a run is going on).
     """
     paths = ReleasePaths.of(None, release, private, key)
-    if not paths.private.is_dir():
-        raise ReleaseError(f"{paths.private} does not exist: name the private side of {paths.name} with --private")
+    _refuse_missing(paths)
     path = key_path(paths, key)
     if key is None and path != paths.key:
         raise KeyFileError(

@@ -330,7 +330,10 @@ def test_a_terminated_run_on_ray_leaves_nothing_and_goes_on(source: Path, inline
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     done = finished(process.returncode, out, err)
-    assert (done.code, done.error) == (1, "dsanon: interrupted: what was begun goes on with --resume")
+    assert (done.code, done.error) == (
+        1,
+        "dsanon: interrupted: run it again (anonymize and train: with --resume) and it goes on",
+    )
     assert not release.exists()
     assert psutil.wait_procs(family, timeout=30)[1] == []
     assert not any(path.exists() for path in memory)

@@ -346,7 +346,7 @@ def test_an_interrupted_run_goes_on(
         patch.setattr(module, name, interrupted)
         done = anonymize(source, release, "--detectors", "hog", "--key", key)
     assert done.code == 1
-    assert done.error == "dsanon: interrupted: what was begun goes on with --resume"
+    assert done.error == "dsanon: interrupted: run it again (anonymize and train: with --resume) and it goes on"
     assert not release.exists()
     assert anonymize(source, release, "--detectors", "hog", "--key", key, "--resume").code == 0
     assert digest(release) == expected

@@ -181,7 +181,9 @@ def test_lookup(tmp_path: Path, private: Path) -> None:
     assert [item["sample"] for item in lookup(tmp_path / "lfw", subject="Aaron_Eckhart")] == ["s1", "s2"]
     assert lookup(tmp_path / "lfw", subject="nobody") == []
     moved = private.rename(tmp_path / "safe")
-    with pytest.raises(ReleaseError, match=r"lfw.private does not exist: name the private side .* with --private"):
+    with pytest.raises(
+        ReleaseError, match=r"lfw.private does not exist: is .*lfw the release\? Name its private side with --private"
+    ):
         lookup(tmp_path / "lfw")
     assert len(lookup(tmp_path / "lfw", moved)) == 4
     (moved / "key").rename(tmp_path / "key")

@@ -166,7 +166,7 @@ def _missing(rule: Rule, why: str, absent: Collection[str]) -> str:
         return f"{what}: {why}"
     if rule.model in absent:
         return f"{what}: its weights are not here (`dsanon models` says how to get {rule.model})"
-    return f"{what}, or on too few people to tell it from guessing"
+    return f"{what}, or on too few people to tell it from guessing: audit a release of more (without --limit)"
 
 
 def _gate(rule: Rule, figure: Measurement, luck: float | None) -> Gate | None:

@@ -62,7 +62,7 @@ def source_disturbed(stage: Stage, dice: random.Random) -> str:
     expected = {file: sha256 for file, sha256 in before.release.items() if file.startswith("data/")}
     odd = [file for file, sha256 in found.items() if expected.get(f"data/{file}") != sha256]
     quarantine = release.with_name("release.private") / "quarantine.parquet"
-    withheld = {row["source_file"] for row in pq.read_table(quarantine).to_pylist()} if quarantine.exists() else set()
+    withheld = {row["source_file"] for row in pq.read_table(quarantine).to_pylist()}
     if not withheld <= {victim.name}:
         return f"others were withheld: {withheld}"
     if len(odd) > 1 or (code == 3) != bool(withheld):

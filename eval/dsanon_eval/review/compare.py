@@ -18,6 +18,7 @@ from PIL import Image
 
 from dsanon.durable import PRIVATE, PRIVATE_FOLDER, aside, explained, read_json
 from dsanon.errors import ReleaseError, UsageError
+from dsanon.job import check_source
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
 from dsanon.sample import Pixels
@@ -61,6 +62,7 @@ def compare(
     if not isinstance(about, dict):
         raise ReleaseError(f"{release} has no release.json: name a release that `dsanon anonymize` finished")
     dataset = str(about.get("configuration", {}).get("dataset", ""))
+    check_source(source)
     folder = _folder(paths)
     if dataset not in SEQUENCES:
         if sequence is not None:
