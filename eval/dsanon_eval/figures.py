@@ -62,6 +62,7 @@ def measure(
         for some, lines in parts:
             figures += some
             curves += lines
+        figures += lfw_release.own(gathered, name, model)
         figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
         figures += parrot.parrot(gathered, gathered.vectors(name), model, means)
     if original.face_features.shape[1]:
@@ -71,6 +72,10 @@ def measure(
     figures += landmark_attack.measure(shapes, gathered.people)
     notes += lfw_release.strangers(gathered) + lfw_release.left_out(case, gathered)
     untaught = _aligned(gathered, original)
+    # every picture of the same faces: these figures depend on how many there are
+    shared = np.logical_and.reduce([picture.looked for picture in gathered.pictures.values()])
+    samples = [sample for sample, _ in gathered.places]
+    led = np.array([shared[samples.index(sample)] for sample in dict.fromkeys(samples)], dtype=bool)
     for control, picture in gathered.pictures.items():
         for where, network, real, made, people in (
             ("face", FEATURES, original.face_features, picture.face_features, gathered.people),
@@ -79,7 +84,7 @@ def measure(
             ("face", inception.NAME, original.face_fid, picture.face_fid, gathered.people),
             ("image", inception.NAME, original.image_fid, picture.image_fid, gathered.leaders),
         ):
-            figures += _apart(where, control, real, made, people, network)
+            figures += _apart(where, control, real, made, people, network, shared if where == "face" else led)
     if any(f.name.startswith(("fd_", "fid_")) and f.n < LENGTHS[f.model] for f in figures):
         notes.append(
             "distances of distributions are of fewer faces than features: mostly the scatter of so small a sample, "
@@ -144,9 +149,18 @@ def _aligned(gathered: Gathered, picture: Picture) -> np.ndarray:
 
 
 def _apart(
-    where: str, control: str, real: np.ndarray, made: np.ndarray, people: Sequence[str], network: str
+    where: str,
+    control: str,
+    real: np.ndarray,
+    made: np.ndarray,
+    people: Sequence[str],
+    network: str,
+    shared: np.ndarray,
 ) -> list[Measurement]:
-    rows = np.flatnonzero(np.isfinite(real).all(axis=1) & np.isfinite(made).all(axis=1))
-    if not real.shape[1] or not made.shape[1] or len(rows) < 8:
+    """shared: (n,) bool, the rows of which there is every picture"""
+    if not real.shape[1] or not made.shape[1]:
+        return []
+    rows = np.flatnonzero(shared & np.isfinite(real).all(axis=1) & np.isfinite(made).all(axis=1))
+    if len(rows) < 8:
         return []
     return frechet.measure(where, control, real[rows], made[rows], [people[int(i)] for i in rows], network)

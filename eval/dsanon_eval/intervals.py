@@ -112,6 +112,12 @@ def _student(count: int) -> float:
     return float(t.ppf(0.975, count - 1))
 
 
+def wider(*intervals: Interval | None) -> Interval:
+    """From the lowest end to the highest of those that are there."""
+    there = [interval for interval in intervals if interval is not None]
+    return min(low for low, _ in there), max(high for _, high in there)
+
+
 def _drawn(values: Floats, people: Sequence[object], rounds: int, seed: int) -> list[Interval] | None:
     """Bootstrap intervals of the means of the rows of ``values`` (k, n); None for fewer than two people."""
     names, group = np.unique([str(person) for person in people], return_inverse=True)

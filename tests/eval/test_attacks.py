@@ -10,6 +10,7 @@ from dsanon_eval.report.chapters import CHAPTERS, OTHERS, absent, chapter_of, se
     [
         ("recall_at_1", "recognition"),
         ("self_recall_at_1", "same_photo"),
+        ("self_accepted", "same_photo"),
         ("landmark_recall_at_1", "landmarks"),
         ("parrot_recall_at_1", "parrot"),
         ("parrot_leaked_recall_at_1", "parrot"),

@@ -284,6 +284,21 @@ def test_counts_and_statuses_that_are_not_true(made: Made) -> None:
     assert kinds(made.scan(), "release.json") == {"manifest"}
 
 
+def test_pictures_under_other_names_and_in_other_places(made: Made) -> None:
+    """Neither below audit/, where no figure of that kind is drawn, nor called a text."""
+    _, source = first(made)
+    data = source.read_bytes()
+    (made.release / "audit" / "figures").mkdir(parents=True, exist_ok=True)
+    planted = ["audit/faces.png", "audit/figures/more/faces.png", "data/notes.txt", "data/lfw/clip.json"]
+    for file in planted:
+        (made.release / file).parent.mkdir(exist_ok=True)
+        (made.release / file).write_bytes(data)
+    (made.release / "audit" / "report.json").write_text("{}")
+    found = {(f.kind, f.file) for f in made.scan()}
+    assert {("file", file) for file in planted} <= found
+    assert not any(file == "audit/report.json" for _, file in found)
+
+
 def test_hostile_files(made: Made, tmp_path: Path) -> None:
     """A bomb, a stump, a link that leads out, a pipe, an endless line, tables that are none: findings, and no more."""
     file, source = first(made)

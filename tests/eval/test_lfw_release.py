@@ -51,6 +51,22 @@ def case(tmp_path: Path, dataset: str = "lfw", pairs: str = "") -> Case:
     return Case(ReleasePaths.of(None, tmp_path / "release"), tmp_path, about, pa.table({}), mapped=True)
 
 
+@pytest.mark.parametrize(("apart", "passes"), [(0.0, 1.0), (0.5, 1.0), (0.6, 0.0), (np.nan, 1.0)])
+def test_a_face_that_passes_for_its_original_needs_nobody_else(apart: float, passes: float) -> None:
+    """An unlabelled source, or a video of one person: by other figures another photo of somebody is a stranger's."""
+    faces = [face("unlabelled s p", labelled=False)] * 3
+    faces = [replace(one, region=replace(one.region, box=(0, 0, 60, 50))) for one in faces]
+    faces += [face("too small", labelled=False), replace(faces[0], region=replace(faces[0].region, landmarks=()))]
+    original = np.zeros((5, 2))
+    released = original + np.array([apart, 0])
+    pictures = {kind: picture(v) for kind, v in {"original": original, "release": released}.items()}
+    for one in pictures.values():
+        one.embeddings["dlib_resnet"] = one.embeddings["x"]
+    found = lfw_release.own(Gathered(faces, [""] * 5, [], pictures), "dlib_resnet", "dlib_resnet")
+    assert [(m.control, m.value, m.n) for m in found] == [("original", 1.0, 3), ("release", passes, 3)]
+    assert lfw_release.own(Gathered(faces, [""] * 5, [], pictures), "x", "x") == []
+
+
 def values(found: lfw_release.Found) -> dict[tuple[str, str], float]:
     return {(m.name, m.control): m.value for m in found[0]}
 

@@ -66,4 +66,10 @@ def test_the_distance_by_a_network_that_took_no_part_is_of_the_faces_that_could_
     mine = {m.control: m for m in found if m.name == "fd_dlib_resnet_face"}
     assert set(mine) == {"original", "release", "blur9", "blackout"}
     assert {m.n for m in mine.values()} <= set(range(12, 17))  # half of thirty, by whole people
+    looked = np.arange(40) < 20
+    there.pictures["blur9"] = replace(there.pictures["blur9"], looked=looked)  # a control is made of fewer faces
+    found, _, _ = figures.measure(case, there, {}, Means("ciagan"))  # type: ignore[arg-type]
+    fewer = [m.n for m in found if m.name == "fd_dlib_resnet_face"]
+    assert len(fewer) == 4
+    assert max(fewer) <= 12  # half of twenty: every picture of the same faces, else fewer look more distant
     assert any("fewer faces than features" in note for note in notes)

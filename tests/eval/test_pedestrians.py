@@ -73,6 +73,16 @@ def test_average_precision_by_hand() -> None:
     assert rows["person_ap", "release"].n == 2
 
 
+def test_a_false_alarm_beside_who_is_not_scored_is_one() -> None:
+    """Only one box is theirs: a crowd's rule would forgive any that lies half in them."""
+    aside = Person(body=(40.0, 0.0, 60.0, 40.0), aside=True)
+    more = (40.0, 0.0, 60.0, 21.0)
+    shot = Shot("s", "s 0", (Person(body=A), aside), seen(A), seen(more, aside.body, A, scores=(3.0, 2.0, 1.0)))
+    rows = {(row.name, row.control): row for row in average_precision.measure([shot])}
+    assert rows["person_ap50", "release"].value == pytest.approx(0.5, abs=0.01)
+    assert rows["person_ap50", "original"].value == pytest.approx(1)
+
+
 def test_average_precision_knows_crowds_and_empty_releases() -> None:
     crowd = (Person(body=A), Person(body=(40.0, 0.0, 80.0, 40.0), many=True))
     first, second = Shot("s", "s 0", crowd, seen(A), seen(A, B)), Shot("t", "t 0", crowd, seen(), seen())

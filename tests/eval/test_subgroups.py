@@ -35,6 +35,17 @@ def test_a_group_that_is_recognised_is_the_worst_one_and_a_small_one_is_none() -
     assert got["subgroup_worst_recall_at_1", "chance"].value == pytest.approx(0.01)
 
 
+def test_a_group_that_fails_is_not_hidden_by_one_that_may_be_recognised_more_often() -> None:
+    """A guess is right in a tenth of one group and in a hundredth of the other: half, and a tenth are allowed."""
+    hit = np.zeros(90, bool)
+    hit[:15] = hit[45:56] = True
+    found = Ranks(np.where(hit, 0, 3), np.repeat([0.1, 0.01], 45), tuple(PEOPLE), tuple(range(90)))
+    groups: subgroups.Traits = {"hat": ["often"] * 45 + ["seldom"] * 45}
+    got = {(m.name, m.control): m for m in subgroups.recall(found, groups, "x", "release")}
+    assert got["subgroup_worst_recall_at_1", "release"].value == pytest.approx(11 / 45)
+    assert got["subgroup_worst_recall_at_1", "chance"].value == pytest.approx(0.01)
+
+
 def test_nothing_is_the_worst_of_small_groups() -> None:
     groups: subgroups.Traits = {"hat": ["a"] * 29 + ["b"] * 29 + [None] * 32}
     names = {m.name for m in subgroups.recall(ranks(np.ones(90, bool)), groups, "x", "release")}

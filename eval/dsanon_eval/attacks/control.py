@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsanon_eval.intervals import bootstrap_mean, share_of_people
+from dsanon_eval.intervals import bootstrap_mean, share_of_people, wider
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks.recognisers import DLIB_SAME_PERSON
 
@@ -78,10 +78,11 @@ def recall(vectors: npt.ArrayLike, who: Sequence[Trial], people: Sequence[str], 
     known, patterns = _patterns(x, who)
     which, probe = np.array([t.vector for t in who]), np.array([t.probe for t in who], dtype=bool)
     hits = known[_apart(x[probe], patterns).argmin(axis=1)] == which[probe]
-    sources = [people[t.source] for t in who if t.probe]
+    sources, asked = [people[t.source] for t in who if t.probe], [str(t.vector) for t in who if t.probe]
+    interval = wider(share_of_people(hits, sources), share_of_people(hits, asked))
     name = f"control_recall_at_1_of_{len(known)}"
     return [
-        Measurement(name, model, "release", float(hits.mean()), share_of_people(hits, sources), len(hits)),
+        Measurement(name, model, "release", float(hits.mean()), interval, len(hits)),
         Measurement(name, model, "chance", 1 / len(known), None, len(hits)),
     ]
 
@@ -90,7 +91,7 @@ def distances(vectors: npt.ArrayLike, who: Sequence[Trial], people: Sequence[str
     """(b) Mean distances, and for dlib's ResNet the share of pairs that it takes for one person (below 0.6).
 
     same_source: one photo, two vectors (must be two people) · same_vector: two people's photos, one vector (must be
-    one) · neither: two people, two vectors. Intervals: bootstrap over the people of the first photo.
+    one) · neither: two people, two vectors. Intervals: the widest over the people and the vectors of either side.
     """
     x = np.asarray(vectors, dtype=np.float64)
     source, vector = np.array([t.source for t in who]), np.array([t.vector for t in who])
@@ -108,13 +109,13 @@ def distances(vectors: npt.ArrayLike, who: Sequence[Trial], people: Sequence[str
         if not len(rows):
             continue
         apart = np.linalg.norm(x[a[rows]] - x[b[rows]], axis=1)
-        names = person[a[rows]].tolist()
+        clusters = [array[rows].tolist() for array in (person[a], person[b], vector[a], vector[b])]
         mean = float(apart.mean())
-        interval = bootstrap_mean(apart, names, within=(0.0, np.inf))
+        interval = wider(*(bootstrap_mean(apart, names, within=(0.0, np.inf)) for names in clusters))
         out.append(Measurement(f"control_distance_{kind}", model, "release", mean, interval, len(rows)))
         if model == "dlib_resnet":
             one = apart < DLIB_SAME_PERSON
-            share = share_of_people(one, names)
+            share = wider(*(share_of_people(one, names) for names in clusters))
             out.append(
                 Measurement(f"control_{kind}_is_one_person", model, "release", float(one.mean()), share, len(rows))
             )
@@ -139,9 +140,10 @@ def mixes(
     sources = [people[blend.source] for blend in of]
     two = np.sort(known[np.argsort(_apart(y, patterns), axis=1)[:, :2]], axis=1)
     hits = (two == np.sort([blend.parents for blend in of], axis=1)).all(axis=1)
+    interval = wider(share_of_people(hits, sources), share_of_people(hits, [str(blend.parents) for blend in of]))
     name, chance = "control_mix_lies_between", 2 / (len(known) * (len(known) - 1))
     out = [
-        Measurement(name, model, "release", float(hits.mean()), share_of_people(hits, sources), len(hits)),
+        Measurement(name, model, "release", float(hits.mean()), interval, len(hits)),
         Measurement(name, model, "chance", chance, None, len(hits)),
     ]
     if model == "dlib_resnet":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -125,9 +126,15 @@ def parrot(
             [people[i] for i in probes],
         )
         out += measure(found, name, model, control)
+        guess = chance(found, name, model)
         if control == "original" or name == LEAKED:
-            out += chance(found, name, model)
+            out += guess
+        elif name == NAME and control != "release" and all(f.control != _FEWER for f in out):
+            out += [replace(figure, control=_FEWER) for figure in guess]
     return out
+
+
+_FEWER = "chance of the controls"  # which are asked about fewer people
 
 
 def lacking(means: Means) -> dict[str, str]:

@@ -22,6 +22,7 @@ from dsanon_eval.seeing.gathered import Gathered
 RECALL, DETECTION, COVERED = "subgroup_recall_at_1", "subgroup_detection_rate", "subgroup_covered"
 WORST_RECALL, WORST_DETECTION = "subgroup_worst_recall_at_1", "subgroup_worst_detection_rate"
 LEAST = 30  # probes of a group that gets a verdict
+ALLOWED, TIMES = 0.1, 5.0  # of the worst group, as gates.toml has it: max, and chance
 TURNS = ((15.0, "1: to 15°"), (30.0, "2: 15° to 30°"), (np.inf, "3: over 30°"))
 _DEPTH = 1.1  # half the distance of the eyes' outer corners to the depth of the nose's tip before them, about
 Traits = dict[str, list[str | None]]  # trait → the group of each row, None where it is not known
@@ -63,7 +64,9 @@ def recall(found: Ranks, groups: Traits, model: str, control: str) -> list[Measu
     if control == "release":
         places = {(trait, group): some for trait, group, some in _groups(rows, groups) if len(some) >= LEAST}
         if places:
-            worst = max(places.values(), key=lambda some: float(hits[some].mean() - found.chance[some].mean()))
+            # by how far it is beyond what the gates allow, else another group would hide one that fails
+            allowed = {place: max(ALLOWED, TIMES * float(found.chance[some].mean())) for place, some in places.items()}
+            worst = places[max(places, key=lambda place: float(hits[places[place]].mean()) / allowed[place])]
             value, who = float(hits[worst].mean()), [found.people[i] for i in worst]
             interval = share_of_people(hits[worst], who)
             out.append(Measurement(WORST_RECALL, model, control, value, interval, len(worst)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dsanon_eval.intervals import Interval, share_of_people, wilson
+from dsanon_eval.intervals import Interval, share_of_people, wider, wilson
 from dsanon_eval.measurement import Measurement
 
 RECALL, NEAREST = "swap_recall_at_1", "swap_near_training_face"
@@ -105,7 +105,7 @@ def near(
     bound = np.quantile(apart, STRANGERS)
     met = apart <= bound
     own = _of_people(met, "original", model, whose)
-    out = [replace(own, ci95=_wider(own.ci95, wilson(int(met.sum()), len(met))))]
+    out = [replace(own, ci95=wider(own.ci95, wilson(int(met.sum()), len(met))))]
     for control, probes in made.items():
         out.append(_share(NEAREST, model, control, nearest(probes.vectors, gallery)[1] <= bound, probes))
     known = nearest(gallery, gallery, np.arange(len(gallery)))[1]
@@ -153,14 +153,8 @@ def _of_people(hits: npt.NDArray[np.bool_], control: str, model: str, people: Se
 
 
 def _share(name: str, model: str, control: str, hits: npt.NDArray[np.bool_], probes: Probes) -> Measurement:
-    wider = _wider(share_of_people(hits, probes.targets), share_of_people(hits, probes.people))
-    return Measurement(name, model, control, float(hits.mean()), wider, len(hits))
-
-
-def _wider(*intervals: Interval | None) -> Interval:
-    """From the lowest end to the highest."""
-    there = [interval for interval in intervals if interval is not None]
-    return min(low for low, _ in there), max(high for _, high in there)
+    interval = wider(share_of_people(hits, probes.targets), share_of_people(hits, probes.people))
+    return Measurement(name, model, control, float(hits.mean()), interval, len(hits))
 
 
 def _chance(targets: Sequence[str], who: Sequence[str]) -> float:

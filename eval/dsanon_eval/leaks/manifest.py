@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from dsanon_eval.leaks.opened import PSEUDONYMOUS, Opened, is_clip, is_instance_
 
 PERFECT = 12  # of so many a perfect order is no chance: 1 in 12! / 2
 TOP = frozenset({"manifest.parquet", "release.json", "CARD.md"})
+AUDIT = re.compile(r"report\.html|(report|findings)\.json|measurements\.parquet|figures/[\w-]+\.(png|csv)")
 ANNOTATIONS = frozenset({".txt", ".json", ".csv", ".ini"})
 
 
@@ -26,7 +28,7 @@ def unaccounted(opened: Opened) -> Iterator[Finding]:
     there = set()
     for entry in opened.entries:
         top, _, below = entry.name.partition("/")
-        if top == "audit" or entry.name in TOP:
+        if entry.name in TOP or (top == "audit" and AUDIT.fullmatch(below)):
             continue
         if top != "data" or not below:
             yield Finding("file", entry.name, "belongs to no release: remove it")

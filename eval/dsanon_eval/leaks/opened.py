@@ -35,6 +35,8 @@ from dsanon_eval.seeing.clips import frame_of
 MOST_ROWS, MOST_BYTES = 20_000_000, 4 * 2**30  # of a table; the largest datasets have a tenth of it
 SILHOUETTES = frozenset({"coco", "mots"})  # datasets that have some
 SAME_HEAD = 0.9  # IoU of a region and of where the head is guessed to be
+# JPEG, PNG, GIF, RIFF (WebP, AVI), TIFF, Matroska and WebM, JPEG XL; ISO media have theirs behind a length
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"\x1a\x45\xdf\xa3", b"\xff\x0a")
 PSEUDONYMOUS = frozenset({"lfw", "folder", "video"})  # the others' paths are numbers, and kept
 
 
@@ -180,6 +182,13 @@ def is_picture(name: str) -> bool:
 def is_clip(name: str) -> bool:
     """Whether a path is named like a video."""
     return PurePosixPath(name).suffix.lower() in CLIP_SUFFIXES
+
+
+def shows_pictures(path: Path) -> bool:
+    """Whether a file begins as images and videos do, whatever it is called. Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith(_MAGIC) or head[4:8] == b"ftyp" or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
 
 
 def is_instance_mask(name: str, dataset: str) -> bool:

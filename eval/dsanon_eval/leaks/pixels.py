@@ -151,7 +151,7 @@ def _look(
     same = original if original is not None and original.shape == release.shape else None
     for box, inside in _untreated(regions, release, same, detectors):
         x, y = round((box[0] + box[2]) / 2), round((box[1] + box[3]) / 2)
-        place = "in the region of a body" if inside else "where no region is"
+        place = "in the region of a body or of a cover" if inside else "where no region is"
         message = f"{where}an untouched face around ({x}, {y}), {place}: treat it, or withhold the sample"
         findings.append(Finding("pixels", case.file, message))
     return findings, compared
@@ -206,13 +206,14 @@ def _changed(one: Pixels, other: Pixels) -> float:
 def _untreated(
     regions: Sequence[Seen], release: Pixels, original: Pixels | None, detectors: Sequence[Detector]
 ) -> list[tuple[Box, bool]]:
-    """Faces that a detector is sure of, in no face's region; each once, and whether a body's region holds it.
+    """Faces that a detector is sure of, in no painted face's region; each once, and whether another region holds it.
 
-    Where no region is nothing was painted: they are the source's. What of a body's region was painted nobody knows:
-    there they are only if they show the source's pixels.
+    Where no region is nothing was painted: they are the source's. What of a body's region was painted nobody knows, nor
+    what of a cover's, which may be a silhouette or an oval: there they are only if they show the source's pixels.
     """
-    known = [region.box for region in regions if region.kind != "body" or region.status == "kept"]
-    bodies = [region.box for region in regions if region.kind == "body" and region.status != "kept"]
+    shown = [region.status == "kept" or (region.kind == "face" and region.status != "fallback") for region in regions]
+    known = [region.box for region, face in zip(regions, shown, strict=True) if face]
+    others = [region.box for region, face in zip(regions, shown, strict=True) if not face]
     alone: list[tuple[Box, bool]] = []
     for detector in detectors:
         before: list[Detection] | None = None
@@ -221,7 +222,7 @@ def _untreated(
                 continue
             if _lies_in(face.box, known):
                 continue
-            inside = _lies_in(face.box, bodies)
+            inside = _lies_in(face.box, others)
             if inside and (original is None or at_place(original, release, face_of(face.box, (), ())) < PLACE):
                 continue
             stark = face.score >= STARK.get(face.detector, 0.0)

@@ -33,6 +33,7 @@ from dsanon_eval.leaks.opened import (
     is_instance_mask,
     is_picture,
     open_release,
+    shows_pictures,
     walk,
 )
 from dsanon_eval.leaks.pixels import Looked, look, strangers
@@ -176,6 +177,8 @@ def _content(sought: _Sought, dataset: str, entry: Entry) -> Iterator[Finding]:
         for message in beside_track(entry.path):
             yield Finding("metadata", name, f"{message}: write the file anew")
     else:
+        if shows_pictures(entry.path):
+            yield Finding("file", name, "is a picture or a video under another name: remove it")
         for message in leak_names.in_text(sought.words, entry.path, name):
             yield Finding("name", name, message)
     if leak_hashes.in_file(sought.digests, entry.path):

@@ -48,8 +48,10 @@ ATTACKS = (
     Attack(
         "same_photo",
         "Recognition from the very photo",
-        ("self_recall_at_1",),
-        "The attacker holds the original of each released picture as well, and asks which original a face came from.",
+        ("self_recall_at_1", "self_accepted"),
+        "The attacker holds the original of each released picture as well, and asks which original a face came from; "
+        "or (self_accepted) whether the two are of one person, by a threshold at which one pair of strangers in a "
+        "thousand passes: of aligned faces of 48 pixels or more, whoever else there is.",
         "Low is private. What of a painted face is above chance comes from what lies around it and from its geometry.",
         "share of released faces matched to their original",
         "The recogniser {model} matches {value} of the released faces to their own original; allowed is {bound}",

@@ -42,15 +42,14 @@ def measure(shots: Sequence[Shot]) -> list[Measurement]:
 def _precisions(pictures: Sequence[tuple[Sequence[Person], People]], blocks: Sequence[str]) -> list[Any]:
     """(10, 101) precision by IoU and recall: of all pictures, then of each draw of the bootstrap over ``blocks``."""
     from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
 
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for image, (people, seen) in enumerate(pictures):
         for person, (x0, y0, x1, y1) in zip(people, annotated_boxes(people).tolist(), strict=True):
             box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
-            ignored = int(person.many or person.aside)
-            truth.append(box | {"id": len(truth) + 1, "image_id": image, "category_id": 1, "iscrowd": ignored})
+            box |= {"iscrowd": int(person.many), "aside": int(person.aside)}
+            truth.append(box | {"id": len(truth) + 1, "image_id": image, "category_id": 1})
         for (x0, y0, x1, y1), score in zip(seen.boxes.tolist(), seen.scores.tolist(), strict=True):
             found.append({"image_id": image, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score})
     if not found:
@@ -60,7 +59,7 @@ def _precisions(pictures: Sequence[tuple[Sequence[Person], People]], blocks: Seq
         images = [{"id": image} for image in range(len(pictures))]
         coco.dataset = {"info": {}, "images": images, "annotations": truth, "categories": [{"id": 1}]}
         coco.createIndex()
-        judge = COCOeval(coco, coco.loadRes(found), "bbox")
+        judge = _judge(coco, coco.loadRes(found))
         judge.params.maxDets, judge.params.areaRng, judge.params.areaRngLbl = [_MOST], [[0, 1e10]], ["all"]
         judge.evaluate()
         seen_in = list(judge.evalImgs)
@@ -68,10 +67,26 @@ def _precisions(pictures: Sequence[tuple[Sequence[Person], People]], blocks: Seq
         members = [np.flatnonzero(group == number) for number in range(group.max() + 1)]
         drawn = np.random.default_rng(0).integers(len(members), size=(_DRAWS, len(members)))
         draws = [np.arange(len(seen_in)), *(np.concatenate([members[g] for g in row]) for row in drawn)]
-        out = []
+        out: list[Any] = []
         for draw in draws:
             judge.evalImgs = [seen_in[int(i)] for i in draw]
             judge.params.imgIds = judge._paramsEval.imgIds = list(range(len(draw)))
             judge.accumulate()
-            out.append(np.maximum(judge.eval["precision"][:, :, 0, 0, 0], 0))
+            precision = judge.eval["precision"][:, :, 0, 0, 0]
+            if not out or (precision >= 0).any():  # -1 all through: a draw without anybody tells nothing
+                out.append(np.maximum(precision, 0))
     return out
+
+
+def _judge(truth: Any, found: Any) -> Any:
+    """COCO's evaluation in which people who are not scored are matched like others, but count for nothing."""
+    from pycocotools.cocoeval import COCOeval
+
+    class Judge(COCOeval):  # type: ignore[misc]
+        def _prepare(self) -> None:
+            super()._prepare()
+            for people in self._gts.values():
+                for person in people:
+                    person["ignore"] = int(person["iscrowd"] or person["aside"])
+
+    return Judge(truth, found, "bbox")
