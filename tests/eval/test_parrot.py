@@ -66,6 +66,15 @@ def test_learning_finds_a_trace_that_distance_does_not(figures: dict) -> None:
     assert plain.value < 0.3  # the unaware attacker, to whom all directions are alike
 
 
+def test_controls_of_fewer_people_have_a_chance_of_their_own(seen: Gathered) -> None:
+    for control in ("blur9", "blackout"):
+        few = np.arange(160) < 80
+        seen.pictures[control] = picture(seen.pictures[control].embeddings["x"], few)
+    got = measured(seen, CIAGAN)
+    assert got[NAME, "chance"].value == pytest.approx(1 / 20)
+    assert got[NAME, "chance of the controls"].value == pytest.approx(1 / 10)
+
+
 def test_a_secret_key_helps_and_names_that_leak_do_not(figures: dict) -> None:
     assert figures[NAME, "chance"].value == pytest.approx(0.05)
     assert figures[NAME, "release"].value < 0.15  # his own run taught him nothing

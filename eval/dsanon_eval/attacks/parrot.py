@@ -129,7 +129,9 @@ def parrot(
         guess = chance(found, name, model)
         if control == "original" or name == LEAKED:
             out += guess
-        elif name == NAME and control != "release" and all(f.control != _FEWER for f in out):
+        elif control != "release" and not any(
+            f.value in (g.value for g in guess) for f in out if "chance" in f.control
+        ):
             out += [replace(figure, control=_FEWER) for figure in guess]
     return out
 
