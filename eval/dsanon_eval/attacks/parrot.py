@@ -126,13 +126,12 @@ def parrot(
             [people[i] for i in probes],
         )
         out += measure(found, name, model, control)
-        guess = chance(found, name, model)
+        (guess,) = chance(found, name, model)
+        told = {figure.value for figure in out if figure.name == name and "chance" in figure.control}
         if control == "original" or name == LEAKED:
-            out += guess
-        elif control != "release" and not any(
-            f.value in (g.value for g in guess) for f in out if "chance" in f.control
-        ):
-            out += [replace(figure, control=_FEWER) for figure in guess]
+            out.append(guess)
+        elif control != "release" and guess.value not in told:
+            out.append(replace(guess, control=_FEWER))
     return out
 
 
