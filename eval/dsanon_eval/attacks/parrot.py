@@ -27,6 +27,7 @@ from dsanon_eval.seeing.gathered import Gathered
 from dsanon_eval.seeing.pictures import REPAINTED, Means
 
 NAME, LEAKED = "parrot_recall_at_1", "parrot_leaked_recall_at_1"
+_FEWER = "chance of the controls"  # which are asked about fewer people
 LEAST = 4  # photos of a person: two to learn from, one of them to tune by, and two to ask about
 Rows = list[int]
 
@@ -127,15 +128,12 @@ def parrot(
         )
         out += measure(found, name, model, control)
         (guess,) = chance(found, name, model)
-        told = {figure.value for figure in out if figure.name == name and "chance" in figure.control}
+        there = {figure.value for figure in out if figure.name == name and "chance" in figure.control}
         if control == "original" or name == LEAKED:
             out.append(guess)
-        elif control != "release" and guess.value not in told:
+        elif control != "release" and guess.value not in there:
             out.append(replace(guess, control=_FEWER))
     return out
-
-
-_FEWER = "chance of the controls"  # which are asked about fewer people
 
 
 def lacking(means: Means) -> dict[str, str]:
