@@ -36,33 +36,11 @@ _INSIDE, _BELOW, _SHARED = 0.8, 0.3, 0.6
 CROWDS = frozenset({"crowd", "group of people", "people group", "person group"})
 # Of the names of categories of people a release keeps those of these words alone: others may be somebody's.
 _ATTRIBUTES = frozenset({"with", "without", "on", "in", "of", "no", "not", "and", "or", "other", "unknown"}) | {
-    *("helmet", "hard", "hat", "hardhat", "cap", "mask", "vest", "safety", "bag", "backpack", "umbrella", "glasses"),
-    *(
-        "bike",
-        "bicycle",
-        "motorcycle",
-        "motorbike",
-        "scooter",
-        "wheelchair",
-        "stroller",
-        "uniform",
-        "police",
-        "officer",
-    ),
-    *(
-        "standing",
-        "sitting",
-        "walking",
-        "running",
-        "riding",
-        "lying",
-        "static",
-        "moving",
-        "occluded",
-        "visible",
-        "ignore",
-    ),
+    *("helmet", "hard", "hat", "hardhat", "cap", "mask", "vest", "safety", "glasses", "uniform", "police", "officer"),
+    *("bag", "backpack", "umbrella", "bike", "bicycle", "motorcycle", "motorbike", "scooter", "wheelchair", "stroller"),
+    *("standing", "sitting", "walking", "running", "riding", "lying", "static", "moving", "occluded", "visible"),
     *("old", "young", "senior", "construction", "basketball", "football", "soccer", "tennis", "front", "back", "side"),
+    "ignore",
 }
 _WORDS = {word for name in PEOPLE | HEADS | CROWDS for word in name.split()} | _ATTRIBUTES
 
