@@ -51,13 +51,6 @@ def expand(boxes: npt.ArrayLike, factor: float) -> Boxes:
     return np.hstack([centre - half, centre + half])
 
 
-def square(boxes: npt.ArrayLike) -> Boxes:
-    """The smallest squares about the same centres that cover ``boxes``."""
-    b = as_boxes(boxes)
-    centre, half = (b[:, :2] + b[:, 2:]) / 2, (b[:, 2:] - b[:, :2]).max(axis=1, keepdims=True) / 2
-    return np.hstack([centre - half, centre + half])
-
-
 def hull(boxes: npt.ArrayLike) -> Boxes:
     """(1, 4) the smallest box that covers all of ``boxes`` (at least one). Raises ValueError for none."""
     b = as_boxes(boxes)

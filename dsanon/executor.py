@@ -22,7 +22,6 @@ from dsanon.worker import DIED, Setup, Worker
 
 Call = tuple[str, Any, tuple[Any, ...]]  # method of the worker, what it works on (a Shard), further arguments
 _DEATHS_OF_A_SAMPLE = 2  # after so many it is quarantined
-_LOOK_AFTER = 10.0  # seconds without an answer after which the cluster is looked at
 _UNEXPLAINED = 5  # so many deaths in a row that no sample explains end the run
 _LOOK = 10.0  # seconds between looks at the cluster: who waits for a place, is there room for more
 _PATIENCE = 30.0  # seconds that a worker may take to start before it is spoken of

@@ -25,6 +25,7 @@ from dsanon.durable import aside, explained, write_json
 from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.executor import Call, Executor, open_executor
 from dsanon.key import subkey
+from dsanon.layout import ReleasePaths
 from dsanon.manifest import Counts, merge
 from dsanon.models import MODELS, store
 from dsanon.models.painters import BODIES, Generators, generators_of, lacking
@@ -33,7 +34,7 @@ from dsanon.nodes import Fact, facts
 from dsanon.objects import OWNER, Copy, sweep
 from dsanon.private_map import QuarantineRow, read_map_rows, write_map, write_quarantine
 from dsanon.progress import Progress
-from dsanon.release import ReleasePaths, open_release, publish, release_json
+from dsanon.release import open_release, publish, release_json
 from dsanon.revision import as_entries, decided, take_over
 from dsanon.sample import Sample
 from dsanon.seals import discard_damaged, require

@@ -22,7 +22,6 @@ from dsanon import objects
 from dsanon.durable import (
     PRIVATE,
     PRIVATE_FOLDER,
-    explain_oserror,
     explained,
     read_object,
     sync_folder,
@@ -36,17 +35,6 @@ from dsanon.lock import locked, owned, wait_for
 from dsanon.manifest import Counts
 from dsanon.objects import few, refuse_difference
 from dsanon.storage import Bucket
-
-__all__ = [
-    "Opened",
-    "ReleasePaths",
-    "explain_oserror",
-    "fingerprint_of",
-    "open_release",
-    "publish",
-    "release_json",
-    "write_json",
-]
 
 WHOLE = ("CARD.md", "data", "manifest.parquet", "release.json")
 # Every file's time of modification: the order in which files were written is the source's, by name, and archives keep

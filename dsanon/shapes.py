@@ -19,6 +19,8 @@ from dsanon.sample import Box, Pixels
 
 Predictor = Callable[[Pixels, Box], Floats]  # pixels, landmark square → (68, 2)
 
+# ArcFace's five points (eyes, tip of the nose, mouth corners) on 112 × 112
+ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 SMALLEST = 16.0  # pixels: in a narrower square the predictor guesses
 _WEAK = {"hog": 0.6}  # a face that one detector alone saw, with less than this, is mostly a sleeve or a shadow
 _WEAK_OTHERS = 0.5

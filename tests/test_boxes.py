@@ -38,9 +38,8 @@ def test_clip_cuts_at_the_border_and_empties_what_is_outside() -> None:
     assert boxes.clip([(-5, 2, 3, 99), (20, 20, 30, 30)], 10, 8).tolist() == [[0, 2, 3, 8], [10, 8, 10, 8]]
 
 
-def test_expand_and_square_keep_the_centre() -> None:
+def test_expand_keeps_the_centre() -> None:
     assert boxes.expand((0, 0, 4, 2), 2).tolist() == [[-2, -1, 6, 3]]
-    assert boxes.square((0, 0, 4, 2)).tolist() == [[0, -1, 4, 3]]
 
 
 def test_hull_covers_all() -> None:
@@ -71,10 +70,3 @@ def test_clipped_boxes_lie_in_the_image_and_are_no_larger(a: np.ndarray, width: 
     clipped = boxes.clip(a, width, height)
     assert (boxes.area(clipped) <= boxes.area(a)).all()
     assert np.array_equal(boxes.intersection(a, [(0, 0, width, height)])[:, 0], boxes.area(clipped))
-
-
-@given(some_boxes())
-def test_squares_cover_their_boxes(a: np.ndarray) -> None:
-    sides = boxes.square(a)[:, 2:] - boxes.square(a)[:, :2]
-    assert np.array_equal(sides[:, 0], sides[:, 1])
-    assert np.allclose(np.diag(boxes.intersection(a, boxes.square(a))), boxes.area(a))

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from dsanon.models.inception_resnet import Unit
 
-FEATURES = 2048
 SIDE = 299
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dsanon.durable import aside
 from dsanon.errors import RecipeError
 from dsanon.models.weights import load_generator, read_card
 from dsanon_training.recipe import Recipe
@@ -18,12 +18,8 @@ from dsanon_training.recipe import Recipe
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint aside, then rename: a kill at any moment leaves the last good one."""
-    aside = path.with_suffix(".partial")
-    with aside.open("wb") as file:
+    with aside(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -44,13 +40,17 @@ def export(
     from safetensors.torch import save as serialise
 
     half = {name: t.detach().to(torch.float16).contiguous() for name, t in weights.items()}
-    data = serialise(half, {"dsanon": json.dumps(metadata, sort_keys=True), **(terms or {})})
-    digest = hashlib.sha256(data).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    aside.write_bytes(data)
-    aside.replace(path)
-    path.with_suffix(".sha256").write_text(digest + "\n")
+    return write_hashed(path, serialise(half, {"dsanon": json.dumps(metadata, sort_keys=True), **(terms or {})}))
+
+
+def write_hashed(path: Path, data: bytes) -> str:
+    """Write a file, and its sha256 beside it; returns the digest."""
+    digest = hashlib.sha256(data).hexdigest()
+    with aside(path) as file:
+        file.write(data)
+    with aside(path.with_suffix(".sha256")) as file:
+        file.write(f"{digest}\n".encode())
     return digest
 
 

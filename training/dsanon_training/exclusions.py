@@ -9,17 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsanon.errors import RecipeError
+from dsanon.sources.lfw import pairs_people
 
 
 def lfw_evaluation_people(root: Path) -> frozenset[str]:
-    """Names that ``pairs.txt`` mentions. Raises RecipeError where the file is missing: then nobody may train."""
+    """Names that ``pairs.txt`` mentions. Raises RecipeError where the file is missing: then nobody may train.
+
+    Raises SourceError where it is no pairs file, with the line.
+    """
     path = root / "pairs.txt"
     if not path.is_file():
         raise RecipeError(f"{path} is missing: without it nobody can tell which LFW people are for evaluation only")
-    people: set[str] = set()
-    for line in path.read_text().splitlines()[1:]:
-        fields = line.split("\t")
-        people.update({3: fields[:1], 4: fields[:3:2]}.get(len(fields), []))
+    people = pairs_people(path)
     if len(people) < 2:
         raise RecipeError(f"{path} names {len(people)} people: it is not LFW's pairs.txt")
     return frozenset(people)

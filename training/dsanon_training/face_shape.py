@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon.align import CROP, apply, upright
-from dsanon.durable import aside
 from dsanon.shape_model import KIND
 from dsanon_training.batches import MIRROR, People
+from dsanon_training.checkpoints import write_hashed
 from dsanon_training.crops import Crops, open_crops, prepare
 
 MOTIONS = 4  # as the eye reads them: yaw, and symmetric ones of nod, smile and open mouth
@@ -109,12 +109,7 @@ def export(path: Path, fitted: Fit, photos: int) -> str:
     tensors = {name: getattr(fitted, name).astype(np.float32) for name in ("mean", "motions", "reader", "identities")}
     hashed = [hashlib.sha256(label.encode()).hexdigest()[:16] for label in fitted.labels]
     about = {"kind": KIND, "identities": json.dumps(hashed), "photos": str(photos), **TERMS}
-    data = save(tensors, about)
-    digest = hashlib.sha256(data).hexdigest()
-    with aside(path) as file:
-        file.write(data)
-    path.with_suffix(".sha256").write_text(digest + "\n")
-    return digest
+    return write_hashed(path, save(tensors, about))
 
 
 def fit_crops(crops: Crops) -> Fit:

@@ -11,13 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsanon.align import Floats, similarity
+from dsanon.shapes import ARCFACE, five_of
 from dsanon_training.backbones import OnnxNetwork, imagenet
 from dsanon_training.batches import Batch
 
-# ArcFace's five points (eyes, nose, mouth corners) on 112 × 112
-_ARCFACE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
 _SIDE = 112
 # pixels across a face, of which it is shown one choice at random: with 88 and 112 among them specks and wrinkles pay
 _DETAIL = (24, 32, 48, 64)
@@ -31,9 +28,8 @@ def arcface_theta(landmarks: Floats, size: int, jitter: np.random.Generator | No
     very same pixels is cheated by painting for them.
     """
     out = np.empty((len(landmarks), 2, 3), np.float32)
-    for i, p in enumerate(np.asarray(landmarks, dtype=np.float64)):
-        five = np.stack([p[36:42].mean(0), p[42:48].mean(0), p[30], p[48], p[54]])
-        back = similarity(_ARCFACE, five)  # 112-pixel crop → our crop
+    for i, points in enumerate(landmarks):
+        back = similarity(ARCFACE, five_of(points))  # 112-pixel crop → our crop
         if jitter is not None:
             angle, zoom = np.deg2rad(jitter.uniform(-5, 5)), jitter.uniform(0.94, 1.06)
             r = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

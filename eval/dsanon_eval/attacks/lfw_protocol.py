@@ -60,12 +60,6 @@ def tar_at_far(genuine: npt.ArrayLike, impostor: npt.ArrayLike, far: float) -> f
     return float((scores >= threshold_at(impostor, far)).mean()) if scores.size else float("nan")
 
 
-def distances(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
-    """Euclidean distances of the rows of two (n, d) arrays."""
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    return np.asarray(np.sqrt(np.square(a - b).sum(axis=1)))
-
-
 def scores_of(pairs: Sequence[Pair], first: Vectors, second: Vectors) -> Floats:
     """Each pair's score, its images from ``first`` and ``second``; see :class:`FoldScores` where one is missing."""
     scores = np.array([np.inf if pair.same else -np.inf for pair in pairs], dtype=np.float64)

@@ -16,7 +16,7 @@ from dsanon.align import Transform, similarity, warp
 from dsanon.landmarks import distance_outside
 from dsanon.render import Action, Strength, Treatment, render
 from dsanon.sample import Box, Pixels, Region
-from dsanon.shapes import Predictor, five_of
+from dsanon.shapes import ARCFACE, Predictor, five_of
 
 # control → what dsanon's own rendering does for it; blackout is one flat colour, so what it leaks is outside the face
 CONTROLS: dict[str, tuple[Action, Strength]] = {
@@ -28,10 +28,6 @@ CONTROLS: dict[str, tuple[Action, Strength]] = {
 }
 
 _FACE_IN_BOX = 0.7  # the box of a face that cannot be aligned is enlarged to cover forehead, ears and chin
-# ArcFace's five points (eyes, nose, mouth corners) on 112 × 112
-_ARCFACE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
 
 
 def control(photo: Pixels, regions: Sequence[Region], name: str) -> Pixels:
@@ -93,7 +89,7 @@ def dlib_chip(pixels: Pixels, points: npt.ArrayLike) -> Pixels:
 
 def arcface_chip(pixels: Pixels, points: npt.ArrayLike) -> Pixels:
     """(112, 112, 3), aligned to ArcFace's five points."""
-    return warp(pixels, similarity(five_of(points), _ARCFACE), 112)
+    return warp(pixels, similarity(five_of(points), ARCFACE), 112)
 
 
 def mtcnn_chip(pixels: Pixels, points: npt.ArrayLike) -> Pixels:
