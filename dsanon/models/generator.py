@@ -193,10 +193,15 @@ class Generator(nn.Module):
         nn.init.normal_(self.identity.weight)
 
     def code(self, control: Tensor) -> Tensor:
-        """Control vectors (n, identities) → identity codes (n, embedding); mixes are as long as one-hots."""
-        e = self.identity(control)
-        e = e * torch.rsqrt(e.square().mean(dim=1, keepdim=True) + 1e-8)
-        return torch.as_tensor(self.mapping(e))
+        """Control vectors (n, identities) → identity codes (n, embedding): mixes of known codes, and as long as these.
+
+        Mixed before the mapping, which is not linear, a vector of two identities is a code that nobody has: such faces
+        had specks and creases all over.
+        """
+        e = self.identity.weight.T
+        codes = self.mapping(e * torch.rsqrt(e.square().mean(dim=1, keepdim=True) + 1e-8))
+        mixed, length = control @ codes, control @ codes.norm(dim=1, keepdim=True)
+        return torch.as_tensor(mixed * (length / mixed.norm(dim=1, keepdim=True).clamp_min(1e-6)))
 
     def forward(self, landmarks: Tensor, pixels: Tensor, hidden: Tensor, padding: Tensor, control: Tensor) -> Tensor:
         """Paint (n, 3, h, w) in [-1, 1].

@@ -16,8 +16,7 @@ from dsanon_training.backbones import OnnxNetwork, imagenet
 from dsanon_training.batches import Batch
 
 _SIDE = 112
-# pixels across a face, of which it is shown one choice at random: with 88 and 112 among them specks and wrinkles pay
-_DETAIL = (24, 32, 48, 64)
+_DETAIL = (32, 48, 64, 88, 112)  # pixels across a face of which it is shown one choice at random
 _TONE, _CONTRAST = (0.2, -0.1, -0.25), 0.35  # of a face in even light, in [-1, 1]
 
 
