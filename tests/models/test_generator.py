@@ -51,6 +51,22 @@ def test_the_control_vector_matters_and_mixes_differ_from_both() -> None:
     assert not torch.allclose(mix, two)
 
 
+def test_mixes_are_of_known_codes_and_as_long() -> None:
+    """A code that nobody has is painted with specks and creases."""
+    torch.manual_seed(0)
+    generator = Generator(SMALL).eval()
+    with torch.no_grad():
+        known = generator.code(torch.eye(5))
+        mixed = generator.code(torch.tensor([[0.5, 0.5, 0, 0, 0], [0, 0, 0.3, 0.7, 0]]))
+    shares = torch.tensor([[0.5, 0.5, 0, 0, 0], [0, 0, 0.3, 0.7, 0]])
+    assert torch.allclose(mixed.norm(dim=1), shares @ known.norm(dim=1), rtol=1e-5)
+    plain = shares @ known
+    assert torch.allclose(torch.nn.functional.cosine_similarity(mixed, plain), torch.ones(2))
+    alone = generator.identity.weight.T
+    expected = generator.mapping(alone * torch.rsqrt(alone.square().mean(1, keepdim=True) + 1e-8))
+    assert torch.allclose(known, expected, rtol=1e-5)
+
+
 def test_fill_spreads_visible_colours_only() -> None:
     pixels = torch.full((1, 3, 128, 128), 0.25)
     visible = torch.ones(1, 1, 128, 128)
