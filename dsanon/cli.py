@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -74,10 +74,7 @@ def anonymize(
         str, typer.Option(help="For people whose face cannot be aligned: mask, pixelate or quarantine.")
     ] = "mask",
     keep: Annotated[
-        Path | None,
-        typer.Option(
-            help="Subjects who consented, one label of the source a line, as in its annotation: left as they are."
-        ),
+        Path | None, typer.Option(help="Who consented, the source's label of one on each line: left as they are.")
     ] = None,
     key: Annotated[
         Path | None, typer.Option(help="The secret \\[default: RELEASE.private/key, made if missing].")
@@ -93,8 +90,7 @@ def anonymize(
         Path | None, typer.Option(help="With --resume: apply what `dsanon review` decided to the finished release.")
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(help="Only the first N samples, in source order; of few people an audit fails: it can't tell."),
+        int | None, typer.Option(help="Only the first N, in source order; an audit needs many people.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int, typer.Option(help="Faces a forward pass on a GPU.")] = 16,
@@ -169,6 +165,7 @@ def audit(
 ) -> None:
     """Attack a release as an adversary would, and check every gate; writes RELEASE/audit."""
     from dsanon_eval.audit import audit as run
+    from dsanon_eval.measurement import as_line
 
     from dsanon.layout import ReleasePaths
     from dsanon.objects import at_hand
@@ -185,7 +182,7 @@ def audit(
         print(json.dumps(done.report))
     else:
         rows = [row for row in done.report["measurements"] if row["gate"] or row["control"] == "release"]
-        for line in [*map(_figure, rows), *done.report["notes"]]:
+        for line in [*map(as_line, rows), *done.report["notes"]]:
             print(line)
         print(f"read     {f'{made}/audit/report.html' if isinstance(made, Bucket) else done.page}")
         if done.source_page:
@@ -297,11 +294,7 @@ def train(
     data: Annotated[Path, typer.Option(help="A folder with celeba/ and lfw/, or COCO folders and mots/ for bodies.")],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, grids, log, weights.")],
     settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="key=value over the recipe's, e.g. steps=100; may be repeated (docs/training.md has the keys).",
-        ),
+        list[str] | None, typer.Option("--set", help="key=value, e.g. steps=100; repeatable (keys: docs/training.md).")
     ] = None,
     workers: Annotated[
         int | None,
@@ -353,15 +346,6 @@ def _count(workers: int, ray_address: str | None = None) -> int:
         raise UsageError(f"--workers {workers}: expected 0 (in this process) or more")
     everything = EVERYWHERE if ray_address else default_workers()
     return everything if workers == -1 else workers
-
-
-def _figure(row: dict[str, Any]) -> str:
-    """A measurement of report.json as a line to read."""
-    interval = "[{:.4f}, {:.4f}]".format(*row["ci95"]) if row["ci95"] and row["ci95"][0] < row["ci95"][1] else ""
-    gate = next((f"{kind} {bound:.4g}" for kind, bound in (row["gate"] or {}).items()), "")
-    verdict = "" if row["passed"] is None else f"{'passes' if row['passed'] else 'FAILS'} {gate}"
-    line = f"{row['name']:<28} {row['model']:<31} {row['value']:8.4f} {interval:<18} n {row['n']:<6} {verdict}"
-    return line.rstrip()
 
 
 def _version(value: bool) -> None:

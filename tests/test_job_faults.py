@@ -372,10 +372,8 @@ def test_too_little_memory(
     with monkeypatch.context() as patch:
         patch.setattr(job, "write_map", exhausted)
         done = anonymize(source, release, "--detectors", "hog", "--key", key)
-    assert (done.code, done.error) == (
-        1,
-        "dsanon: not enough memory: run it again with fewer --workers (anonymize and train: with --resume, too)",
-    )
+    told = "dsanon: not enough memory: run it again with fewer --workers (anonymize and train: with --resume, too)"
+    assert (done.code, done.error) == (1, told)
     assert not release.exists()
     assert anonymize(source, release, "--detectors", "hog", "--key", key, "--resume").code == 0
     assert digest(release) == expected

@@ -70,3 +70,12 @@ class Curve:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     log_x: bool = False
+
+
+def as_line(row: dict[str, Any]) -> str:
+    """A measurement of report.json as a line to read."""
+    interval = "[{:.4f}, {:.4f}]".format(*row["ci95"]) if row["ci95"] and row["ci95"][0] < row["ci95"][1] else ""
+    gate = next((f"{kind} {bound:.4g}" for kind, bound in (row["gate"] or {}).items()), "")
+    verdict = "" if row["passed"] is None else f"{'passes' if row['passed'] else 'FAILS'} {gate}"
+    line = f"{row['name']:<28} {row['model']:<31} {row['value']:8.4f} {interval:<18} n {row['n']:<6} {verdict}"
+    return line.rstrip()
