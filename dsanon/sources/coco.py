@@ -14,7 +14,7 @@ from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
 from dsanon.sources.coco_people import bodies_known, in_shares, merge, person_of, united, whose
-from dsanon.sources.coco_release import is_unnamed, public, public_name, public_path, sentences
+from dsanon.sources.coco_release import is_unnamed, public, public_name, public_path, sentences, some
 from dsanon.sources.keypoints import COCO_JOINTS
 from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
@@ -103,7 +103,7 @@ class CocoSource(StillSource):
         for name, (files, categories) in mute.items():
             if not files <= told:
                 raise SourceError(
-                    f"{name} has the categories {_some(categories)}, none of which is known to be of people: name that"
+                    f"{name} has the categories {some(categories)}, none of which is known to be of people: name that"
                     " of people 'person' (heads: 'head'); if nobody is annotated, put the images into another folder"
                     " and use --dataset folder"
                 )
@@ -140,7 +140,7 @@ class CocoSource(StillSource):
         images, others = self.tree.walk()
         on_disk, kept = _Files(images), {sample.file for sample in released}
         unknown, missing, unclear = 0, 0, 0
-        unlisted, called = set(kept), set()
+        unlisted, called, things = set(kept), set(), set()
         captions = False
         paths = self.inputs()
         for path in paths:
@@ -151,7 +151,10 @@ class CocoSource(StillSource):
                 continue
             captions |= kind == "captions"
             listed = self._listed(path, content, on_disk)
-            called |= {category["id"] for category in content.get("categories", []) if is_unnamed(category)}
+            categories = {category["id"]: category for category in content.get("categories", [])}
+            called |= {number for number, category in categories.items() if is_unnamed(category)}
+            nobody = {number: str(c.get("name")) for number, c in categories.items() if not whose(c)}
+            things |= {nobody[a["category_id"]] for a in _of(content, nobody)}
             unlisted -= {entry.file for entry in listed.values()}
             unclear += sum(bool(entry.like) for entry in listed.values())
             missing += sum(entry.file is None and not entry.like for entry in listed.values())
@@ -164,7 +167,7 @@ class CocoSource(StillSource):
             write_aside(data, public_path(path.relative_to(self.root).as_posix(), names), text.encode())
         renamed = sum(public_path(file, names) != file for file in kept)
         left = len(others) - len(paths)
-        return list(sentences(captions, missing, unclear, unknown, left, renamed, len(unlisted), len(called)))
+        return list(sentences(captions, missing, unclear, unknown, left, renamed, len(unlisted), len(called), things))
 
     def _listed(self, path: Path, content: dict[str, Any], on_disk: _Files) -> dict[int, _Listed]:
         """Image id → where it is. Raises SourceError."""
@@ -335,10 +338,6 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
 def _of(content: dict[str, Any], categories: Container[Any]) -> Iterator[dict[str, Any]]:
     """The annotations of some categories."""
     return (a for a in content.get("annotations", []) if _hashable(a.get("category_id")) in categories)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _hashable(value: Any) -> Any:

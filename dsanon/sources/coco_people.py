@@ -21,6 +21,8 @@ from dsanon.sources.silhouettes import box_of, from_segmentation
 SURE = frozenset({"person", "people", "pedestrian", "rider", "cyclist", "motorcyclist"}) | {
     *("man", "men", "woman", "women", "boy", "girl")
 }
+_COMPOUND = ("man", "men", "woman", "women", "person", "people")  # policeman, salespeople
+_NOT_PEOPLE = frozenset({"ottoman", "roman", "talisman", "specimen", "abdomen", "stamen"})
 PEOPLE = SURE | {
     *("human", "human body", "body", "full body", "visible body", "adult", "male", "female"),
     *("child", "children", "kid", "baby", "babie", "toddler"),
@@ -62,7 +64,8 @@ def whose(category: dict[str, Any]) -> Literal["head", "person", "crowd", ""]:
         return "crowd"
     parts = {part.strip().removesuffix("s") for part in (name, above, *re.split(r"[./|:>]", name))}
     words = {word.removesuffix("s") for word in re.findall(r"\w+", name)}
-    return "person" if parts & PEOPLE or words & SURE else ""
+    compound = any(word.endswith(_COMPOUND) for word in words - _NOT_PEOPLE)
+    return "person" if parts & PEOPLE or words & SURE or compound else ""
 
 
 def person_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -139,9 +139,17 @@ def _only(entry: Any, fields: Iterable[str]) -> dict[str, Any]:
 
 
 def sentences(
-    captions: bool, missing: int, unclear: int, unknown: int, others: int, renamed: int, unlisted: int, called: int
+    captions: bool,
+    missing: int,
+    unclear: int,
+    unknown: int,
+    others: int,
+    renamed: int,
+    unlisted: int,
+    called: int,
+    things: Collection[str],
 ) -> Iterator[str]:
-    """What CARD.md says."""
+    """What CARD.md says. things: names of categories that annotations have and that are of nobody"""
     yield (
         "The json files keep the released images, those of their licences that are COCO's own or Creative Commons', and"
         " every geometry (boxes, polygons, run lengths, keypoints); flickr_url, coco_url, date_captured, every"
@@ -163,6 +171,11 @@ def sentences(
         yield f"{others} other files of the source were not released."
     if unlisted:
         yield f"{unlisted} images are listed in no json file: nobody annotated who is in them, detectors alone looked."
+    if things:
+        yield (
+            f"Taken for things, so that their boxes and polygons hide nobody: {some(sorted(things), 100)}. Were one of"
+            " them of people, its name in the source has to say so ('person')."
+        )
     if renamed:
         yield (
             f"Tokens replace the names of {renamed} images (or of their folders) that are more than numbers and words"
@@ -173,3 +186,8 @@ def sentences(
             f"{called} categories of people whose names may be somebody's are called by their supercategory and id;"
             " where each was of one person, it joins their pictures."
         )
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first of ``names``, quoted, and how many more there are."""
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")

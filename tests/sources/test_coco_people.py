@@ -87,7 +87,20 @@ def test_without_a_box_the_silhouette_gives_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("Person ", "persons", "people", "pedestrians", "man", "woman", "child", "boy", "girl", "rider", "cyclist"),
+        *(
+            "Person ",
+            "persons",
+            "people",
+            "pedestrians",
+            "man",
+            "woman",
+            "child",
+            "boy",
+            "girl",
+            "rider",
+            "cyclist",
+            "policeman",
+        ),
         *("human.pedestrian.adult", "person_with_helmet", "babies", "Man", "Human body", "crowd"),
     ],
 )

@@ -64,6 +64,7 @@ def test_a_release_says_what_it_may(tmp_path: Path) -> None:
     assert "1 images are listed in no json file" in told  # image 9
     assert "1 json files of other kinds" in told
     assert "1 other files" in told
+    assert "Taken for things, so that their boxes and polygons hide nobody: 'cat'." in told
     assert "Eckhart" not in told
     assert all(source.target(sample, NAMES) == sample.file for sample in samples)
 
