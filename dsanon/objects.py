@@ -26,6 +26,7 @@ from dsanon.durable import PRIVATE, read_json, write_json
 from dsanon.errors import DsanonError, ReleaseError
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
+from dsanon.seals import digest
 from dsanon.storage import AT_ONCE, Bucket
 
 MARKER = "COMMITTED.json"
@@ -116,7 +117,7 @@ def exchange(paths: ReleasePaths, copy: Copy = Bucket.copy) -> None:
     if arrived != new:
         different = {name for name in {*new, *arrived} if new.get(name) != arrived.get(name)}
         raise DsanonError(f"{bucket} did not take what was copied ({few(different)}): go on with --resume")
-    sums = {name: _sha256(path) for name, path in sorted(small.items())}
+    sums = {name: digest(path) for name, path in sorted(small.items())}
     marker = {"schema": 1, "objects": len(new), "files": sums}
     _refuse_lost(paths)
     bucket.write({MARKER: (json.dumps(marker, indent=2) + "\n").encode()})
@@ -154,7 +155,7 @@ def fetch(bucket: Bucket, folder: Path) -> None:
         if name not in listed:
             raise ReleaseError(f"{bucket} lacks {name}, which its {MARKER} names: it is damaged")
         bucket.download(name, folder / name)
-        if _sha256(folder / name) != sums[name]:
+        if digest(folder / name) != sums[name]:
             raise ReleaseError(f"{bucket}/{name} is not what its {MARKER} says: it was altered")
     rows = read_rows(folder / "manifest.parquet").select(["file", "output_sha256"])
     rows = rows.filter(pc.not_equal(rows["output_sha256"], "")).group_by(["file", "output_sha256"]).aggregate([])
@@ -249,8 +250,3 @@ def _place(paths: ReleasePaths) -> Path:
 def _note(paths: ReleasePaths) -> dict[str, Any]:
     """What this private side knows of its objects: run, publishing."""
     return dict(read_json(_place(paths)) or {})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

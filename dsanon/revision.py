@@ -15,19 +15,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsanon.durable import PRIVATE, read_object, write_json
+from dsanon.durable import read_object
 from dsanon.errors import DsanonError, ReleaseError, UsageError
 from dsanon.key import key_check
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows, write_table
 from dsanon.naming import Names
 from dsanon.plan import Control
-from dsanon.private_map import read_map, read_quarantine, write_map_rows
+from dsanon.private_map import QuarantineRow, read_map, read_quarantine, write_map_rows
 from dsanon.release import Opened, fingerprint_of
 from dsanon.review import VERDICTS, Decision, Review, manifest_digest, read_review, write_review
 from dsanon.rows import released_as
 from dsanon.sample import Kind, Sample
-from dsanon.seals import is_still, seal
+from dsanon.seals import finish, is_still
 from dsanon.shards import Shard
 from dsanon.sources import Source
 
@@ -92,7 +92,8 @@ class _Old:
         self.data = paths.release / "data"
         self.manifest = read_rows(paths.release / "manifest.parquet")
         self.map = read_map(paths.map, key)
-        self.withheld = read_quarantine(paths.quarantine).to_pylist() if paths.quarantine.exists() else []
+        rows = read_quarantine(paths.quarantine).to_pylist() if paths.quarantine.exists() else []
+        self.withheld = [QuarantineRow(**row) for row in rows]
         self.applied = read_review(paths.applied).decisions if paths.applied.exists() else ()
 
     def controls(self) -> dict[tuple[Kind, str], Control]:
@@ -125,7 +126,7 @@ def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample]
     hashes = {row["file"]: row["output_sha256"] for row in sorted(rows, key=lambda row: str(row["output_sha256"]))}
     if any(os.path.lexists(old.data / file) for file, sha256 in hashes.items() if not sha256):
         return False
-    files = {file: sha256 for file, sha256 in sorted(hashes.items()) if sha256}
+    files = {file: sha256 for file, sha256 in hashes.items() if sha256}
     for file, sha256 in files.items():
         if not is_still(old.data / file, sha256):
             raise ReleaseError(
@@ -137,18 +138,14 @@ def _take_over(paths: ReleasePaths, shard: Shard, released: Mapping[str, Sample]
     mapped = old.map.filter(pc.is_in(old.map["sample"], value_set=wanted))
     write_table(shard.manifest(paths.staging), manifest)
     write_map_rows(shard.map(paths.staging), mapped)
-    done: dict[str, Any] = {
-        "counts": {"samples": len(released), "faces": mapped.num_rows, "quarantined": len(withheld)},
-        "files": files,
-        "released": sorted(sample.id for name, sample in released.items() if name not in withheld),
-        "quarantined": [
-            [row["sample"], row["source_file"], row["reason"], row["source_sha256"]]
-            for row in old.withheld
-            if row["sample"] in released
-        ],
-    }
-    write_json(shard.done(paths.staging), done, PRIVATE)
-    seal(shard.manifest(paths.staging), shard.map(paths.staging), shard.done(paths.staging))
+    finish(
+        shard,
+        paths.staging,
+        {"samples": len(released), "faces": mapped.num_rows, "quarantined": len(withheld)},
+        files,
+        (sample.id for name, sample in released.items() if name not in withheld),
+        (row for row in old.withheld if row.sample in released),
+    )
     return True
 
 

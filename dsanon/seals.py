@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dsanon.durable import PRIVATE, aside
+from dsanon.durable import PRIVATE, aside, write_json
 from dsanon.errors import ReleaseError
+from dsanon.private_map import QuarantineRow
 from dsanon.shards import Shard
 from dsanon.storage import Bucket
 
@@ -18,6 +19,21 @@ def seal(*paths: Path) -> None:
     for path in paths:
         with aside(_beside(path), PRIVATE) as file:
             file.write(digest(path).encode())
+
+
+def finish(
+    shard: Shard,
+    staging: Path,
+    counts: Mapping[str, int],
+    files: Mapping[str, str],
+    released: Iterable[str],
+    withheld: Iterable[QuarantineRow],
+) -> None:
+    """Mark a shard, whose manifest and map are staged, as done. files: below ``data``, with their sha256"""
+    done = {"counts": counts, "files": dict(sorted(files.items())), "released": sorted(released)}
+    rows = [[row.sample, row.source_file, row.reason, row.source_sha256] for row in withheld]
+    write_json(shard.done(staging), done | {"quarantined": rows}, PRIVATE)
+    seal(shard.manifest(staging), shard.map(staging), shard.done(staging))
 
 
 def sound(path: Path) -> bool:

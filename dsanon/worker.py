@@ -11,7 +11,7 @@ from typing import Any
 
 from dsanon import appearance
 from dsanon.config import JobConfig
-from dsanon.durable import PRIVATE, explained, write_json
+from dsanon.durable import explained
 from dsanon.errors import BadImage, StorageError
 from dsanon.found import read_found, write_found
 from dsanon.lock import share
@@ -25,7 +25,7 @@ from dsanon.render import Strength, Treatment, render
 from dsanon.review import Decision
 from dsanon.rows import Rows
 from dsanon.sample import Found, Kind, Photo, Pixels, Sample, Unreadable
-from dsanon.seals import require, seal
+from dsanon.seals import finish, require, seal
 from dsanon.shards import Shard
 from dsanon.sources import Sink, open_source
 from dsanon.steady import Recent, prune
@@ -147,16 +147,8 @@ class Worker:
             hashes = sink.close()
         write_table(shard.manifest(staging), rows.finish(hashes))
         shard.at(staging).unlink(missing_ok=True)
-        withheld = rows.withheld
-        counts = {"samples": len(shard.samples), "faces": rows.regions, "quarantined": len(withheld)}
-        done: dict[str, Any] = {
-            "counts": counts,
-            "files": dict(sorted(hashes.items())),
-            "released": sorted(rows.released),
-        }
-        done["quarantined"] = [[q.sample, q.source_file, q.reason, q.source_sha256] for q in withheld]
-        write_json(shard.done(staging), done, PRIVATE)
-        seal(shard.manifest(staging), shard.map(staging), shard.done(staging))
+        counts = {"samples": len(shard.samples), "faces": rows.regions, "quarantined": len(rows.withheld)}
+        finish(shard, staging, counts, hashes, rows.released, rows.withheld)
         return counts
 
     def copy(self, shard: Shard, source: Bucket, names: Sequence[str], target: Bucket) -> dict[str, int]:

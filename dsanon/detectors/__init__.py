@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -137,3 +137,11 @@ def resized(pixels: Pixels, scale: float) -> tuple[Pixels, npt.NDArray[np.float6
     if (w, h) != (width, height):
         image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     return image, np.array([width / w, height / h])
+
+
+def network_input(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[np.float32]:
+    """(1, 3, h', w'): ``image`` (h, w, 3) with zeros to the right and below, up to multiples of ``multiple`` pixels."""
+    h, w = image.shape[:2]
+    canvas = np.zeros((1, 3, h + -h % multiple, w + -w % multiple), dtype=np.float32)
+    canvas[0, :, :h, :w] = image.transpose(2, 0, 1)
+    return canvas

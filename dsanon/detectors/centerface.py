@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon import boxes
-from dsanon.detectors import Detection, ranked
+from dsanon.detectors import Detection, network_input, ranked
 from dsanon.detectors.cut import cut_faces
 from dsanon.detectors.looks import Seen, look
 from dsanon.models import open_session, store
@@ -47,9 +47,7 @@ class CenterFace:
         return sorted(found + cut, key=lambda face: (-face.score, face.box))
 
     def _see(self, image: Pixels) -> Seen:
-        h, w = image.shape[:2]
-        canvas = np.zeros((1, 3, h + -h % MULTIPLE, w + -w % MULTIPLE), dtype=np.float32)
-        canvas[0, :, :h, :w] = image.transpose(2, 0, 1)
+        canvas = network_input(image, MULTIPLE)
         heat, log_size, offset, landmarks = self._session.run(OUTPUTS, {"input.1": canvas})
         return decode(heat, log_size, offset, landmarks, self.threshold)
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon import boxes
-from dsanon.detectors import Detection, ranked
+from dsanon.detectors import Detection, network_input, ranked
 from dsanon.detectors.looks import Seen, look
 from dsanon.models import open_session, store
 from dsanon.sample import Pixels
@@ -32,9 +32,7 @@ class RetinaFace:
         return ranked(self.name, *look(pixels, min(1.0, self.size / max(pixels.shape[:2])), self._see, OVERLAP))
 
     def _see(self, image: Pixels) -> Seen:
-        h, w = image.shape[:2]
-        canvas = np.zeros((1, 3, h + -h % MULTIPLE, w + -w % MULTIPLE), dtype=np.float32)
-        canvas[0, :, :h, :w] = (image[..., ::-1] - MEAN).transpose(2, 0, 1)
+        canvas = network_input(image[..., ::-1] - MEAN, MULTIPLE)
         loc, conf, marks = self._session.run(["loc", "conf", "landmarks"], {self._session.get_inputs()[0].name: canvas})
         anchors = priors(canvas.shape[2], canvas.shape[3])
         sure = conf[0, :, 1] > self.threshold

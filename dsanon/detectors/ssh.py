@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsanon import boxes
-from dsanon.detectors import Detection, ranked, resized
+from dsanon.detectors import Detection, network_input, ranked, resized
 from dsanon.models import networks
 from dsanon.sample import Pixels
 
@@ -38,9 +38,7 @@ class Ssh:
 
         low, high = min(pixels.shape[:2]), max(pixels.shape[:2])
         image, grow = resized(pixels, min(self.size / high, max(1.0, self.shortest / low)))
-        h, w = image.shape[:2]
-        canvas = np.zeros((1, 3, h + -h % MULTIPLE, w + -w % MULTIPLE), dtype=np.float32)
-        canvas[0, :, :h, :w] = (image[..., ::-1] - MEAN).transpose(2, 0, 1)
+        canvas = network_input(image[..., ::-1] - MEAN, MULTIPLE)
         with torch.inference_mode():
             heads = [(s[0].numpy(), d[0].numpy()) for s, d in self._network(torch.from_numpy(canvas))]
         levels = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dsanon import boxes
-from dsanon.detectors import Detection, ranked
+from dsanon.detectors import Detection, network_input, ranked
 from dsanon.detectors.looks import Seen, look
 from dsanon.models import open_session, store
 from dsanon.models.onnx_file import any_size
@@ -34,9 +34,7 @@ class YuNet:
         return ranked(self.name, *look(pixels, min(1.0, self.size / max(pixels.shape[:2])), self._see, OVERLAP))
 
     def _see(self, image: Pixels) -> Seen:
-        h, w = image.shape[:2]
-        canvas = np.zeros((1, 3, h + -h % MULTIPLE, w + -w % MULTIPLE), dtype=np.float32)
-        canvas[0, :, :h, :w] = image[..., ::-1].transpose(2, 0, 1)
+        canvas = network_input(image[..., ::-1], MULTIPLE)
         outputs = self._session.run(OUTPUTS, {self._session.get_inputs()[0].name: canvas})
         heads = {name: output[0].astype(np.float64) for name, output in zip(OUTPUTS, outputs, strict=True)}
         levels = [
