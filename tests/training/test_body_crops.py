@@ -141,7 +141,7 @@ def test_a_step_trains_generator_and_critics_and_a_grid_shows_bodies(crops: Crop
     assert all(torch.isfinite(value) for value in terms.values())
     moved = [not torch.equal(a, b) for a, b in zip(before["generator"], family.generator.parameters(), strict=True)]
     assert sum(moved) > 0.8 * len(moved)
-    assert grid(family.average, plain(crops, np.arange(2)), [0, 1]).shape == (2 * 128, 4 * 64, 3)
+    assert grid(family.average, plain(crops, np.arange(2)), [(0,), (0, 1)]).shape == (2 * 128, 4 * 64, 3)
 
 
 def test_a_cache_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

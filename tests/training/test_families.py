@@ -58,4 +58,4 @@ def test_first_the_guide_alone_then_each_side_as_often_as_the_recipe_says(tmp_pa
     assert not all(map(torch.equal, guide, family.networks["guide"].parameters()))
     assert set(family.step(draw(1), 1)) == set()
     assert set(family.step(draw(3), 3)) == {"critic", "guide"}
-    assert grid(family.average, draw(0), [0, 1]).shape == (2 * 128, 4 * 128, 3)
+    assert grid(family.average, draw(0), [(0,), (0, 1)]).shape == (2 * 128, 4 * 128, 3)

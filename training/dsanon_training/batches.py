@@ -168,7 +168,7 @@ def batch(
                 control[row, me] = 1
         else:
             others = rng.choice([i for i in range(control.shape[1]) if i != me], 2, replace=False)
-            share = float(rng.uniform(0.3, 0.7)) if rng.random() < recipe.mix_share else 1.0
+            share = _part(rng) if rng.random() < recipe.mix_share else 1.0
             control[row, others[0]] = share
             control[row, others[1]] += 1 - share
         samples.append(_disturb(_sample(crops, int(index), _transform(rng, crops.size), _mirrored(rng)), rng))
@@ -178,6 +178,11 @@ def batch(
         return made
     rng = np.random.default_rng([recipe.seed, step, rank, 11])
     return replace(made, partners=_partners(crops, people, control.argmax(1).tolist(), chosen, rng))
+
+
+def _part(rng: np.random.Generator) -> float:
+    """Of the first of two identities in a mix: a half in every other one, as releases give them first."""
+    return 0.5 if rng.random() < 0.5 else float(rng.uniform(0.3, 0.7))
 
 
 def _partners(

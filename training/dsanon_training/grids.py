@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ LOOKED = {"generator": 12, "recogniser": 96}  # photos of unseen people, by what
 _ROWS, _NEAREST = 12, 6
 
 
-def look(network: AnyGenerator | Embedder, batch: Batch, targets: list[int]) -> np.ndarray:
+def look(network: AnyGenerator | Embedder, batch: Batch, targets: Sequence[tuple[int, ...]]) -> np.ndarray:
     """What there is to see of a network, (h, w, 3) uint8."""
     return neighbours(network, batch) if isinstance(network, Embedder) else grid(network, batch, targets)
 
@@ -39,16 +40,18 @@ def composite(generator: AnyGenerator, batch: Batch, control: torch.Tensor) -> t
     return torch.lerp(batch.real, painted.float(), batch.weight)
 
 
-def grid(generator: AnyGenerator, batch: Batch, targets: list[int]) -> np.ndarray:
+def grid(generator: AnyGenerator, batch: Batch, targets: Sequence[tuple[int, ...]]) -> np.ndarray:
     """(h, w, 3) uint8, one row a person: the photo, what the generator is shown of it, then a face or body per target.
 
-    A generator without control vector has one face. ``faces``, the ablation, sees the photo as well.
+    targets: identities, several in equal parts, as in a release of more people than there are identities. A generator
+    without control vector has one face. ``faces``, the ablation, sees the photo as well.
     """
     columns = [batch.real, batch.real * (1 - batch.hidden)]
     identities = generator.config.identities
-    for target in targets if identities else [0]:
+    for target in targets if identities else [()]:
         control = batch.real.new_zeros(len(batch.real), identities)
-        control[:, target : target + 1] = 1
+        for identity in target:
+            control[:, identity] += 1 / len(target)
         columns.append(composite(generator, batch, control))
     return _tiled(torch.stack(columns, dim=1))
 

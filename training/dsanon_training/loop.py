@@ -69,7 +69,8 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
         few = people.unseen if len(people.unseen) else people.training
         count = LOOKED[family.kind]
         looked = plain(crops, few[:: max(1, len(few) // count)][:count]).to(engine.device)
-        targets = [int(i) for i in np.linspace(0, len(people.identities) - 1, 6)]
+        a, b, c, d, e, f = map(int, np.linspace(0, len(people.identities) - 1, 6))
+        targets = [(a,), (b,), (c,), (d,), (c, d), (e, f)]
 
         batches = stream(crops, people, recipe, start, engine, family.partners)
         began, since, waited = time.perf_counter(), start, 0.0
