@@ -79,6 +79,7 @@ def audit(
     rules = gates.read_rules(gates_file or gates.SHIPPED, case.dataset)
     known = subgroups.read_attributes(attributes) if attributes else {}
     means, attackers_notes = trained.means_of(case)
+    case, flattered, void = disjoint.told_apart(case, generator_of(case))
     seconds: dict[str, float] = {}
 
     def lap(stage: str) -> None:
@@ -114,9 +115,9 @@ def audit(
         figures += leaks.as_measurements(scanned.findings, scanned.scanned)
         people = {kind: len(set(case.people(kind)[1])) for kind in get_args(Kind)}
         rules, waived = gates.owed(rules, people, alone=case.mapped and case.dataset == "video")
-        notes += attackers_notes + more + _seen_in_training(case, gathered) + waived
+        notes += attackers_notes + more + flattered + waived
         figures, missing = gates.apply(rules, figures, UNREADABLE if not case.mapped else "", parrot.lacking(means))
-        failed = gates.failures(figures) + missing
+        failed = gates.failures(figures) + missing + void
         notes += (
             gates.surroundings(figures)
             + gates.unheld(rules, figures)
@@ -174,15 +175,3 @@ def _trained(case: Case, plan: Plan, means: Means, crew: Crew) -> tuple[list[Mea
     chosen = pick(case, plan.faces, plan.each)
     suite = everything(case)[0]
     return trained.measure(case, chosen, plan.restored, plan.pairs, plan.seeds, suite, means, crew)
-
-
-def _seen_in_training(case: Case, gathered: Gathered) -> list[str]:
-    """A note where people are measured whom the generator was trained on: it knows them, so the figures flatter it."""
-    generator = generator_of(case)
-    if generator is None:
-        return []
-    people = {face.person for face in gathered.faces if face.labelled}
-    known = len(disjoint.namesakes(generator, case.dataset, people))
-    return (
-        [f"{known} of {len(people)} people measured are among those {generator.stem} was trained on"] if known else []
-    )

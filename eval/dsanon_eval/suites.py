@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsanon.config import GENERATORS
 from dsanon.models import store
 from dsanon_eval.attacks import disjoint, outside, parrot
 from dsanon_eval.crew import Crew
@@ -118,9 +119,8 @@ def _seen(
 
 
 def generator_of(case: Case) -> Path | None:
-    """The file of the generator that painted the release, where it is here."""
-    weights: dict[str, str] = case.about.get("weights", {})
-    for model in store.describe():
-        if model["kind"] == "generator" and model["name"] in weights and model["sha256"] == weights[model["name"]]:
-            return store.path(model["name"])
-    return None
+    """The file of the generator that painted the release's faces, where it is here."""
+    name = GENERATORS.get(str(case.about.get("configuration", {}).get("method", "")))
+    digest = case.about.get("weights", {}).get(name)
+    here = [model for model in store.describe() if model["name"] == name and model["sha256"] == digest]
+    return store.path(here[0]["name"]) if here else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from dsanon_eval.attacks import disjoint
 from dsanon_eval.seeing.case import Case, pick
 
 from dsanon.layout import ReleasePaths
@@ -92,3 +93,23 @@ def test_a_sample_across_two_pieces_stays_one_scene(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("dsanon_eval.seeing.case._SCENES_AT_ONCE", 2)
     made = case(tmp_path, [("a", "x"), ("b", "x"), ("b", "y"), ("b", "z"), ("c", "x")])
     assert [len(scene.faces) for scene in made.scenes()] == [1, 3, 1]
+
+
+def test_who_trained_the_generator_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case(tmp_path, [*crowd(20, 3, 5), ("s000-0", "q004")])
+    monkeypatch.setattr(disjoint, "namesakes", lambda *_: {"p003", "q001", "q004"})
+    told, (note,), void = disjoint.told_apart(made, tmp_path / "painter.safetensors")
+    assert note == "3 people of the release are among those painter was trained on: they are not measured"
+    assert not void
+    gone = {"s003-0", "s003-1", "s003-2", "t001", "t004", "s000-0"}  # the last beside somebody else
+    assert pick(told, 400, each=10) == set(made.people()[0]) - gone
+    assert disjoint.told_apart(made, None) == (made, [], [])
+
+
+def test_of_nobody_but_training_people_the_audit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case(tmp_path, crowd(2, 2, 0))
+    monkeypatch.setattr(disjoint, "namesakes", lambda _, __, labels: set(labels))
+    told, notes, (why,) = disjoint.told_apart(made, tmp_path / "painter.safetensors")
+    assert why.startswith("2 people of the release are among those painter was trained on, and nobody else is left")
+    assert not notes
+    assert len(pick(told, 400, each=10)) == 4

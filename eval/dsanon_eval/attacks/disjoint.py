@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from dsanon.errors import UsageError
 from dsanon.models.weights import read_card
 from dsanon_eval.networks import pnca
 from dsanon_eval.networks.recognisers import AUDITORS, RECOGNISERS
+from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.observation import usable
 
 _NAMED = ("lfw", "celeba")  # whose labels people go by where they train
@@ -26,6 +28,23 @@ def namesakes(weights: Path, dataset: str, labels: Iterable[str]) -> set[str]:
     named = {f"{dataset}/{label}": label for label in labels}
     named |= {f"{other}/{label}": label for label in named.values() if not label.isdecimal() for other in _NAMED}
     return {named[name] for name in trained_on(weights, named)}
+
+
+def told_apart(case: Case, generator: Path | None) -> tuple[Case, list[str], list[str]]:
+    """The case with the people ``known`` to its generator, a note on them, and why it fails where nobody else is left.
+
+    generator: the file of what painted it, if it is here. Raises WeightsError for one that is none.
+    """
+    _, people, labelled = case.people()
+    named = {person for person, sure in zip(people, labelled, strict=True) if sure}
+    known = frozenset(namesakes(generator, case.dataset, named) if generator else ())
+    if not (generator and known):
+        return case, [], []
+    who = f"{len(known)} people of the release are among those {generator.stem} was trained on"
+    case = replace(case, known=known)
+    if known >= set(people):
+        return case, [], [f"{who}, and nobody else is left to measure: use a generator trained without them"]
+    return case, [f"{who}: they are not measured"], []
 
 
 def identities_of(weights: Path, people: Iterable[str]) -> dict[str, int]:

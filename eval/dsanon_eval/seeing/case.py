@@ -67,6 +67,7 @@ class Case:
     """A release that is audited. about: its release.json · rows: a row a face, sorted by sample, without those kept.
 
     mapped: whether the private map is here; without it nothing is known of the originals · bodies: as rows, of bodies
+    known: people whom the generator was trained on, who would flatter it
     """
 
     paths: ReleasePaths
@@ -75,6 +76,7 @@ class Case:
     rows: pa.Table
     mapped: bool
     bodies: pa.Table = field(default_factory=lambda: pa.table({}))
+    known: frozenset[str] = frozenset()
 
     @property
     def dataset(self) -> str:
@@ -162,9 +164,13 @@ def pick(case: Case, budget: int, each: int, kind: Kind = "face") -> set[str]:
 
     Three quarters of the budget go to people with several photos, who can be recognised again; the rest to people
     with one, who make it harder. Where there are too few people, they give further photos in turn. Who and what is
-    chosen follows from names alone.
+    chosen follows from names alone. Samples that show somebody ``known`` are left out, unless all of them do.
     """
     samples, people, labelled = case.people(kind)
+    barred = {sample for sample, person in zip(samples, people, strict=True) if person in case.known}
+    if barred != set(samples):
+        rows = [row for row in zip(samples, people, labelled, strict=True) if row[0] not in barred]
+        samples, people, labelled = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
     photos: dict[str, set[str]] = {}
     faces: Counter[str] = Counter(samples)
     for sample, person, known in zip(samples, people, labelled, strict=True):
