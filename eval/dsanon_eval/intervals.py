@@ -4,7 +4,9 @@ Faces of one person are not independent, so a bootstrap draws people, never sing
 rare, it alone is too narrow: of 30 people with 16 photos each, of which 1 % are recognised, its upper end lay below
 that 1 % in one run of ten, of two people in up to a third (400 draws of a beta-binomial, correlation 0.1). So a share
 has beside it Wilson's interval over as many independent faces as these are worth (Korn and Graubard 1998), and the
-wider end counts; a mean's is stretched by Student's t.
+wider end counts; a mean's is stretched by Student's t. How alike one person's faces are is told by few where hits are
+rare, and taken for more then: of 73 people with up to 40 pairs each and a rate of 2 % (correlation 0.3) the upper end
+lay below it in 19 % of 150 draws by the estimate alone, and in none since.
 """
 
 from __future__ import annotations
@@ -89,19 +91,25 @@ def over_folds(rates: Sequence[float], hits: int, n: int) -> Interval | None:
 
 
 def _worth(hits: Floats, people: Sequence[object]) -> Floats:
-    """(k,) how many independent faces the n of each row of ``hits`` (k, n) are worth: by how much people differ, and by
-    how few they are (Student's t). Never less than if all faces of one person were one, never more than n.
+    """(k,) how many independent faces the n of each row of ``hits`` (k, n) are worth: by how alike one person's faces
+    are (their intraclass correlation, Kish's design effect), and by how few people there are (Student's t).
+
+    What few people with a hit, or few without one, tell of the correlation is little: beside theirs counts one person
+    whose faces are all alike. Never less than if all faces of one person were one, never more than n.
     """
     names, group = np.unique([str(person) for person in people], return_inverse=True)
     sizes, n, m = np.bincount(group), hits.shape[1], len(names)
     least = n**2 / float(np.square(sizes).sum())
-    if m < 2:
+    if m < 2 or least == n:
         return np.full(len(hits), least)
+    theirs = np.stack([np.bincount(group, row, m) for row in hits])
     share = hits.mean(axis=1, keepdims=True)
-    apart = np.stack([np.bincount(group, row, m) for row in hits]) - share * sizes
-    variance = m / (m - 1) * np.square(apart).sum(axis=1) / n**2
-    alone = (share * (1 - share))[:, 0]
-    worth = np.where(variance > 0, alone / np.maximum(variance, 1e-300), 0) * (_Z / _student(m)) ** 2
+    variance = m / (m - 1) * np.square(theirs - share * sizes).sum(axis=1) / n**2
+    effect = variance * n / np.maximum((share * (1 - share))[:, 0], 1e-300)
+    alike = ((effect - 1) / (n / least - 1)).clip(0, 1)
+    telling = np.minimum((theirs > 0).sum(axis=1), (theirs < sizes).sum(axis=1))
+    alike = (telling * alike + 1) / (telling + 1)
+    worth = n / (1 + alike * (n / least - 1)) * (_Z / _student(m)) ** 2
     return np.asarray(worth.clip(least, n))
 
 

@@ -41,8 +41,13 @@ def test_many_shares_at_once_are_the_same_as_one_by_one() -> None:
     rows = [np.concatenate([hits[1][p::7] for p in draw]).mean() for draw in draws]
     low, high = np.quantile(rows, (0.025, 0.975))
     p = hits[1].mean()
-    variance = 7 / 6 * sum((hits[1][k::7].sum() - p * len(hits[1][k::7])) ** 2 for k in range(7)) / 50**2
-    worth = min(50.0, p * (1 - p) / variance * (1.959964 / 2.446912) ** 2)  # Student's, 6 degrees of freedom
+    theirs = [hits[1][k::7] for k in range(7)]
+    variance = 7 / 6 * sum((mine.sum() - p * len(mine)) ** 2 for mine in theirs) / 50**2
+    most = sum(len(mine) ** 2 for mine in theirs) / 50  # Kish's effect where one person's faces are all alike
+    telling = min(sum(mine.any() for mine in theirs), sum(not mine.all() for mine in theirs))
+    alike = (telling * min(1, max(0, (variance * 50 / (p * (1 - p)) - 1) / (most - 1))) + 1) / (telling + 1)
+    worth = 50 / (1 + alike * (most - 1)) * (1.959964 / 2.446912) ** 2  # Student's, 6 degrees of freedom
+    worth = min(50.0, max(50 / most, worth))
     beside = wilson(p * worth, worth) or (0, 0)
     assert together[1] == pytest.approx([min(low, beside[0]), max(high, beside[1])], abs=1e-5)
 
@@ -67,6 +72,27 @@ def test_ninety_five_of_a_hundred_intervals_hold_the_truth(people: int, faces: i
         low, high = share_of_people((rng.random((people, faces)) < each[:, None]).ravel(), who)
         missed += not low <= share <= high
     assert missed <= 8
+
+
+def test_rare_hits_of_people_with_many_pairs_keep_their_doubt() -> None:
+    """Beta-binomial (correlation 0.3), a few people with most pairs; by their own spread 24 of a hundred did not."""
+    rng = np.random.default_rng(0)
+    sizes = np.clip(rng.zipf(1.6, 73), 1, 40)
+    who = np.repeat(np.arange(73), sizes)
+    missed = 0
+    for _ in range(100):
+        each = rng.beta(0.02 * 7 / 3, 0.98 * 7 / 3, 73)
+        missed += share_of_people(rng.random(len(who)) < each[who], who.tolist())[1] < 0.02
+    assert missed <= 3
+
+
+def test_one_more_hit_never_makes_the_bound_much_lower() -> None:
+    who = np.repeat(np.arange(40), np.linspace(1, 40, 40).astype(int)).tolist()
+    hits = np.zeros(len(who))
+    none = share_of_people(hits, who)[1]
+    for count in (1, 2, 3):
+        hits[len(who) - 41 * count] = 1
+        assert share_of_people(hits, who)[1] > 0.4 * none  # by their own spread 0.7 % of one, for 11 % of none
 
 
 def test_the_mean_of_few_is_stretched_and_stays_what_it_can_be() -> None:
