@@ -12,10 +12,11 @@ METHODS = {
     "ciagan": "every hidden face or body is generated anew as a fake identity that a person keeps in a scope (CIAGAN)",
     "pix2pix": "every hidden face is generated anew by the baseline pix2pix, which has no control over the identity",
     "cyclegan": "every hidden face is generated anew by the baseline CycleGAN, which has no control over the identity",
-    "blur": "every hidden face or body is blurred",
-    "pixelate": "every hidden face or body is pixelated",
+    "blur": "every hidden face or body is blurred (kernel {kernel}, of a face that is 128 pixels wide)",
+    "pixelate": "every hidden face or body is pixelated (block {block}, of a face that is 128 pixels wide)",
     "mask": "every hidden face or body is covered with a flat grey",
 }
+_OTHER = "every hidden region is painted over"
 SCOPES = {
     "dataset": "in the whole dataset",
     "camera": "within the pictures of one camera, and another in those of every other",
@@ -101,7 +102,7 @@ def _done(configuration: Mapping[str, Any], models: Set[str]) -> str:
     detectors = ", ".join(configuration["detectors"])
     return (
         "## What was done\n\n"
-        f"- Method `{method}`: {METHODS.get(method, 'every hidden region is painted over')}.\n"
+        f"- Method `{method}`: {METHODS.get(method, _OTHER).format_map(configuration)}.\n"
         f"- Regions: {regions}, as the source's annotations and these detectors together found them: {detectors}.\n"
         f"{_bodies(configuration, models)}"
         f"- Shape `{configuration['shape']}`: {SHAPES[configuration['shape']]}.\n"

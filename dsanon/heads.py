@@ -135,9 +135,11 @@ def match(faces: Sequence[Region], people: Sequence[Person]) -> dict[int, int]:
 def certain(faces: Sequence[Region], people: Sequence[Person]) -> dict[int, int]:
     """The matches of :func:`match` to which there is no other way: no other face fits the person, nor the face another.
 
-    Consent is taken to a face on these alone: a bystander's must not be left as it is for a neighbour's sake.
+    Consent is taken to a face on these alone: a bystander's must not be left as it is for a neighbour's sake. Nor is a
+    box of the body enough, in which whoever stands before it, and has no annotation, may show the only face.
     """
     fits = misfits(faces, people) < NEVER
+    fits[:, [person.head is None and person.silhouette is None for person in people]] = False
     alone = {(i, j) for i, j in np.argwhere(fits).tolist() if fits[i].sum() == 1 and fits[:, j].sum() == 1}
     return {i: j for i, j in match(faces, people).items() if (i, j) in alone}
 

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence, Set
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -101,13 +101,13 @@ def anonymize(
     config = config.completed(source.regions, source.scope)
     _refuse_unusable(config, here=ray_address is None)
     generators = generators_of(config)
+    annotations = _annotations(source)  # first: what changes while it is parsed would pass for what was parsed
     there = source.samples()
     _refuse_unknown_cameras(config, there)
     samples = config.with_known_bodies(there[: config.limit])
     everything = make_shards(samples)
     weights = _weights(config, generators)
     entries = {"configuration": config.entries(), "weights": {w.name: w.sha256 for w in weights}}
-    annotations = _annotations(source)
     entries["inputs"] = {"samples": len(samples), "listing": _listing(source, samples), "annotations": annotations}
     entries["dsanon"] = {"version": dsanon.__version__, "code": _code()}
     inputs: dict[str, Any] = dict(entries)
@@ -296,10 +296,11 @@ def _listing(source: Source, samples: Sequence[Sample]) -> str:
 
 
 def _annotations(source: Source) -> str:
-    """A digest of the annotation files' bytes."""
+    """A digest of the annotation files' bytes; of one that cannot be read ``samples()`` will say so."""
     digest = hashlib.sha256()
     for path in source.inputs():
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        with suppress(OSError):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 

@@ -72,10 +72,16 @@ def take_over(
     Raises DsanonError, ReleaseError.
     """
     old = _Old(paths, opened.key)
-    if not opened.resumed:  # else open_release() has compared them
-        _refuse_another_job(paths, entries, old.applied, opened.key)
+    applied = set(old.applied)
+    if not _made_of(paths, entries, old.applied, opened.key):
+        if not opened.resumed:  # else open_release() has compared the entries
+            raise ReleaseError(
+                f"{paths.release} was made of other options, weights or inputs, with another key or by other code: "
+                "give those that it was made with, --review changes nothing else"
+            )
+        applied = set()  # cut off in the exchange, these are the decisions for the release that is to come
     write_review(paths.staged_applied, Review("", tuple(decisions)))
-    touched = {decision.sample for decision in set(decisions) - set(old.applied)}
+    touched = {decision.sample for decision in set(decisions) - applied}
     others = []
     for shard in shards:
         released = {released_as(source, names, sample)[1]: sample for sample in shard.samples}
@@ -168,13 +174,7 @@ def _refuse_another_state(paths: ReleasePaths, file: Path, review: Review) -> No
             raise ReleaseError(f"--review {file} names region {decision.region} of {decision.sample}: there is none")
 
 
-def _refuse_another_job(
-    paths: ReleasePaths, entries: Mapping[str, Any], applied: Sequence[Decision], key: bytes
-) -> None:
+def _made_of(paths: ReleasePaths, entries: Mapping[str, Any], applied: Sequence[Decision], key: bytes) -> bool:
     made = {**entries, **({"review": as_entries(applied)} if applied else {}), "key": key_check(key)}
     about = read_object(paths.release / "release.json") or {}
-    if fingerprint_of(made) != about.get("fingerprint"):
-        raise ReleaseError(
-            f"{paths.release} was made of other options, weights or inputs, with another key or by other code: "
-            "give those that it was made with, --review changes nothing else"
-        )
+    return bool(fingerprint_of(made) == about.get("fingerprint"))

@@ -23,6 +23,7 @@ from dsanon.sources.stills import printable
 MASKED, DROPPED = "masked by a reviewer", "dropped by a reviewer"
 NO_SILHOUETTE = "no silhouette of one person is known here"
 NO_BODIES = "no body generator is here"
+CHANGED = "the source file changed during the run"
 
 
 class Rows:
@@ -62,7 +63,7 @@ class Rows:
         self._number += 1
         base = self._base(sample)
         verdicts = self.decided.get(base["sample"], {})
-        reason = _obstacle(sample, photo, found, self.config.on_miss) or _dropped(verdicts, len(found.regions))
+        reason = _obstacle(sample, photo, found, self.config) or _dropped(verdicts, len(found.regions))
         if reason:
             self.withhold(sample, photo, found, reason)
             return None
@@ -179,18 +180,19 @@ def _dropped(verdicts: Mapping[int, Verdict], regions: int) -> str:
     return "" if all(number < regions for number in verdicts) else "a reviewer's decision fits no region of it"
 
 
-def _obstacle(sample: Sample, photo: Photo | Unreadable, found: Found, on_miss: str) -> str:
+def _obstacle(sample: Sample, photo: Photo | Unreadable, found: Found, config: JobConfig) -> str:
     """Why a sample cannot be released, '' where it can. Never names a file or a person."""
     if isinstance(photo, Unreadable):
         return photo.reason
     if found.problem:
         return found.problem
     if found.sample != sample.id or photo.sha256 != found.sha256:
-        return "the source file changed during the run"
+        return CHANGED
     if photo.pixels.shape[:2] != (found.height, found.width):
-        return "the source file changed during the run"
+        return CHANGED
     if sample.someone and not found.regions:
         return "a person must be here, but none was found"
-    if on_miss == "quarantine" and any(region.reason for region in found.regions):
+    treated = [region for region in found.regions if region.label is None or region.label not in config.kept]
+    if config.on_miss == "quarantine" and any(region.reason for region in treated):
         return "a person's face cannot be aligned (--on-miss quarantine)"
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from dsanon.plan import Controls
 from dsanon.private_map import staged_map_rows
 from dsanon.render import Strength, Treatment, render
 from dsanon.review import Decision
-from dsanon.rows import Rows
+from dsanon.rows import CHANGED, Rows
 from dsanon.sample import Found, Kind, Photo, Pixels, Sample, Unreadable
 from dsanon.seals import finish, require, seal
 from dsanon.shards import Shard
@@ -59,6 +59,14 @@ class Setup:
     def begin(self) -> None:
         """Note in a worker's process that it works here, so that a resumed run waits for its end."""
         share(self.staging)
+
+
+class _Changed(Exception):
+    """samples: ids of those whose file is no longer the one that was read"""
+
+    def __init__(self, samples: Set[str]) -> None:
+        super().__init__(CHANGED)
+        self.samples = samples
 
 
 class Worker:
@@ -123,7 +131,16 @@ class Worker:
         return {"samples": len(shard.samples)}
 
     def render(self, shard: Shard, controls: Controls) -> dict[str, int]:
-        """Anonymize and write the shard's samples, then its rows, and last its mark that it is done."""
+        """Anonymize and write the shard's samples, then its rows, and last its mark that it is done.
+
+        Of a video that changes meanwhile every frame is withheld: which of them have changed nobody knows.
+        """
+        try:
+            return self._render(shard, controls)
+        except _Changed as error:
+            return self._render(shard.without(error.samples, CHANGED), controls)
+
+    def _render(self, shard: Shard, controls: Controls) -> dict[str, int]:
         for kind, (weights, sha256) in self.setup.generators.items():
             if kind not in self._painters:
                 from dsanon.methods.ciagan import Painter
@@ -144,6 +161,9 @@ class Worker:
                 self._render_batch(batch, rows, sink)
                 keep(rows.settle())
                 _give_back()
+            read = {sample.file for sample in shard.samples if sample.problem != CHANGED}
+            if changed := {file for file in read if self.source.altered(file)}:
+                raise _Changed({sample.id for sample in shard.samples if sample.file in changed})
             hashes = sink.close()
         write_table(shard.manifest(staging), rows.finish(hashes))
         shard.at(staging).unlink(missing_ok=True)

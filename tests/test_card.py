@@ -15,6 +15,8 @@ CONFIGURATION: dict[str, Any] = {
     "detectors": ["centerface", "hog"],
     "on_miss": "mask",
     "shape": "replaced",
+    "kernel": 9,
+    "block": 16,
     "source": "/home/ann/lfw",
     "keep": ["Aaron_Eckhart"],
 }
@@ -90,6 +92,7 @@ def test_every_configuration_has_a_card(method: str, scope: str, on_miss: str) -
     assert f"`{method}`" in card
     assert SCOPES[scope] in card
     assert ON_MISS[on_miss] in card
+    assert ("(kernel 9, " in card, "(block 16, " in card) == (method == "blur", method == "pixelate")
     assert ("keeps a coarse version" in card) == (method in ("blur", "pixelate"))
     assert "Clothes, place and company are unchanged" in card
     assert "\n\n\n" not in card

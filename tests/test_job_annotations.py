@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsanon.sample import Sample
+from dsanon.sources.coco import CocoSource
 from dsanon.worker import Worker
 from runs import Done, anonymize
 
@@ -51,3 +53,19 @@ def test_annotations_that_change_during_the_run_release_nothing(
     assert "these have changed: inputs.annotations" in refused.error
     annotated(source, [[10, 10, 30, 60]])
     assert run(source, tmp_path / "out", "--overwrite").code == 0
+
+
+def test_annotations_that_change_while_they_are_read_release_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, samples = annotated(tmp_path / "source", [[10, 10, 30, 60]]), CocoSource.samples
+
+    def late(self: CocoSource) -> list[Sample]:
+        found = samples(self)
+        annotated(source, [[10, 10, 30, 60], [70, 10, 30, 60]])
+        return found
+
+    monkeypatch.setattr(CocoSource, "samples", late)
+    done = run(source, tmp_path / "out")
+    assert (done.code, "changed during the run" in done.error) == (2, True)
+    assert not (tmp_path / "out").exists()

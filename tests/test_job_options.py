@@ -135,6 +135,10 @@ def test_on_miss(celeba: Path, tmp_path: Path) -> None:
     assert run(celeba, pixelated, "--on-miss", "pixelate", "--method", "mask").code == 0
     assert [(r["status"], r["method"]) for r in rows(pixelated, 4)] == [("fallback", "pixelate")]
     assert run(celeba, tmp_path / "neither", "--on-miss", "skip").code == 2
+    (tmp_path / "keep.txt").write_text("9\n")
+    consented, keep = tmp_path / "consented", ("--keep", tmp_path / "keep.txt")
+    assert run(celeba, consented, "--on-miss", "quarantine", "--method", "mask", *keep).code == 0
+    assert [row["status"] for row in rows(consented, 4)] == ["kept"]
 
 
 def test_scope_and_seed_decide_who_becomes_whom(celeba: Path, plain: Path, tmp_path: Path) -> None:

@@ -206,3 +206,23 @@ def test_a_long_video_searched_in_pieces_has_no_joint(
     assert digest(pieces) == digest(whole)
     assert {row["reason"] for row in rows(pieces)} == {"", "filled in from frames before and after"}
     assert len({row["subject"] for row in rows(pieces)}) == 1
+
+
+def test_a_video_that_is_overwritten_while_it_is_rendered_is_withheld_as_a_whole(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its regions are those of other pictures, and no frame's hash could tell."""
+    source, render = tmp_path / "clip.mp4", worker.render
+    source.write_bytes(clip.read_bytes())
+
+    def overwritten(*arguments: Any) -> Any:
+        source.write_bytes(clip.read_bytes() + b"more")
+        return render(*arguments)
+
+    monkeypatch.setattr(worker, "render", overwritten)
+    release = tmp_path / "release"
+    assert anonymize(source, release, "--method", "mask", "--detectors", "hog", dataset="video").code == 3
+    assert {(row["status"], row["reason"]) for row in rows(release)} == {
+        ("quarantined", "the source file changed during the run")
+    }
+    assert len(rows(release)) == 24

@@ -123,6 +123,9 @@ def test_consent_is_taken_to_a_face_only_where_it_can_be_nobody_elses() -> None:
     shared = assemble(sample(consented, neighbour), [theirs], W, H, "face", kept)
     assert all(r.label != "consented" or r.box != theirs.box for r in shared)
     assert any(r.box == theirs.box for r in shared)
+    # a box of the body alone: whoever stands before it may show the only face
+    (stranger,) = assemble(sample(Person("consented", (60, 60, 260, 290))), [theirs], W, H, "face", kept)
+    assert (stranger.box, stranger.label) == (theirs.box, None)
 
 
 def test_groups_and_nobody() -> None:

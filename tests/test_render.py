@@ -190,3 +190,12 @@ def test_a_guessed_head_is_what_of_the_silhouette_lies_in_its_box() -> None:
     assert not covered[:, 180:].any()
     elsewhere = Region("face", (300.0, 200.0, 340.0, 240.0), silhouette=from_mask(mask))  # an annotation that lies
     assert footprint(elsewhere, 400, 300, soft=False).hard.sum() >= 40 * 40
+
+
+@pytest.mark.parametrize("side", [20, 30, 40])
+def test_a_weak_blur_leaves_no_pixel_of_a_small_face(side: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    face = Treatment(Region("face", (40.0, 40.0, 40.0 + side, 40.0 + side)), "blur")
+    (out,) = render([photo], [[face]], Strength(3, 16), None)
+    inside = (slice(44, 36 + side),) * 2
+    assert np.abs(out[inside].astype(int) - photo[inside]).mean() > 30

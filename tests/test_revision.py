@@ -11,7 +11,7 @@ import pytest
 from audited_release import make_release
 from PIL import Image
 
-from dsanon import job, shards
+from dsanon import job, release, shards
 from dsanon.demo import portrait
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import read_rows
@@ -154,6 +154,25 @@ def test_cut_off_it_goes_on(paths: ReleasePaths, monkeypatch: pytest.MonkeyPatch
     refused = apply(paths, decide(paths, Decision(first["sample"], 0, "mask")))
     assert "have changed: review" in refused.error
     assert apply(paths, decide(paths, Decision(first["sample"], 0, "drop"))).code == 3
+    assert not (paths.release / "data" / first["file"]).exists()
+
+
+def test_cut_off_in_the_exchange_no_decision_is_lost(paths: ReleasePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The private side tells of them already, and the release that is still there was made without."""
+    first, _ = regions(paths)
+    file, rename = decide(paths, Decision(first["sample"], 0, "drop")), release._publish_private
+
+    def killed(paths: ReleasePaths) -> None:
+        rename(paths)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(release, "_publish_private", killed)
+        assert apply(paths, file).code == 1
+    assert (paths.release / "data" / first["file"]).exists()
+    for done in paths.staging.glob("*.done.json"):
+        done.unlink()
+    assert apply(paths, file).code == 3
     assert not (paths.release / "data" / first["file"]).exists()
 
 

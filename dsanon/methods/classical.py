@@ -17,13 +17,16 @@ def mask(shape: tuple[int, ...]) -> Pixels:
 
 
 def blur(photo: Pixels, area: Footprint, kernel: int) -> Pixels:
-    """Gaussian blur of ``kernel`` crop pixels (OpenCV's sigma for that kernel), of the footprint's window."""
-    sigma = (0.3 * ((kernel - 1) * 0.5 - 1) + 0.8) * area.unit
+    """Gaussian blur of ``kernel`` crop pixels (OpenCV's sigma for that kernel), of the footprint's window.
+
+    Sigma is one photo pixel at least: of a small face less rounds to nothing, and leaves every pixel as it was.
+    """
+    sigma = max(1.0, (0.3 * ((kernel - 1) * 0.5 - 1) + 0.8) * area.unit)
     rows, columns = area.window
     pad = int(np.ceil(4 * sigma))
     y0, x0 = max(0, rows.start - pad), max(0, columns.start - pad)
     piece = photo[y0 : rows.stop + pad, x0 : columns.stop + pad]
-    soft = cv2.GaussianBlur(piece, (0, 0), max(sigma, 1e-3), borderType=cv2.BORDER_REPLICATE)
+    soft = cv2.GaussianBlur(piece, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(
         soft[rows.start - y0 :, columns.start - x0 :][: rows.stop - rows.start, : columns.stop - columns.start]
     )

@@ -55,6 +55,9 @@ class Source(Protocol):
     def version(self, file: str) -> str:
         """What tells that a sample's file changed: its size and time, or whatever the store has."""
 
+    def altered(self, file: str) -> bool:
+        """Whether a file has changed since its samples were read, which no hash of theirs could tell."""
+
     def sink(self, data: Path | Bucket, names: Names) -> AbstractContextManager[Sink]:
         """A writer for one shard's samples; data: where ``data/`` lies."""
 

@@ -96,10 +96,12 @@ def decoded(path: Path, clip: Clip) -> Iterator[tuple[int, Any]]:
 
 
 def to_rgb(frame: Any, clip: Clip) -> Pixels | None:
-    """Upright pixels (h, w, 3) in the clip's size; None for a frame that is known to be damaged."""
-    if frame.is_corrupt:
-        return None
+    """Upright pixels (h, w, 3) in the clip's size; None for a frame that is known to be damaged, or of another size:
+    squeezed into the clip's, faces would not be found.
+    """
     width, height = (clip.height, clip.width) if clip.turns % 2 else (clip.width, clip.height)
+    if frame.is_corrupt or (frame.width, frame.height) != (width, height):
+        return None
     try:
         rgb = frame.reformat(
             width=width,

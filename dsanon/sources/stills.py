@@ -160,6 +160,10 @@ class StillSource(ABC):
         """What tells that a file changed."""
         return self.tree.version(file)
 
+    def altered(self, file: str) -> bool:
+        """False: a still is hashed and decoded from one reading."""
+        return False
+
     @abstractmethod
     def target(self, sample: Sample, names: Names) -> str:
         """Path below ``data/`` at which the sample is released."""

@@ -20,6 +20,7 @@ from av.error import FFmpegError
 from dsanon.errors import BadImage, DsanonError, SourceError
 from dsanon.naming import Names
 from dsanon.sample import Encoding, Photo, Pixels, Sample, Unreadable
+from dsanon.seals import is_still
 from dsanon.sources.clip import EXACT, Clip, decoded, fingerprint, probe, to_rgb
 from dsanon.sources.stills import link_problem, printable, walk
 from dsanon.sources.tree import disk_version
@@ -49,6 +50,7 @@ class VideoSource:
             raise SourceError(f"found a file that is no video at {os.fspath(root)!r}: {expected}")
         self.root = root.resolve() if single else root.absolute()
         self._folder = self.root.parent if single else self.root
+        self._read: dict[str, str] = {}  # file → the sha256 that it had when its frames were first asked for
 
     def samples(self) -> list[Sample]:
         """A sample for each frame; a file that cannot be opened is one sample with a problem. Raises SourceError."""
@@ -121,6 +123,10 @@ class VideoSource:
         ]
         return videos, sorted({*images, *others} - set(videos))
 
+    def altered(self, file: str) -> bool:
+        """Whether a file of which frames were read has other bytes by now: theirs may be of another picture."""
+        return file in self._read and not is_still(self.path(file), self._read[file])
+
     def _scan(self, file: str) -> list[Sample]:
         name = printable(file)
         try:
@@ -153,14 +159,16 @@ class VideoSource:
             if run[0].problem or run[0].frame is None:
                 raise BadImage(run[0].problem or "no frame of the file is known")
             clip = self._probe(file)
-            sha256 = fingerprint(self.path(file))
+            sha256 = self._read[file] = fingerprint(self.path(file))
         except (BadImage, OSError) as error:
             reason = str(error) if isinstance(error, BadImage) else f"the file cannot be read: {error.strerror}"
             yield from (Unreadable(reason) for _ in run)
             return
 
         due, last, count = run[0].frame, run[0].frame + len(run) - 1, len(clip.times)
-        missing = Unreadable("the frame cannot be decoded: the file is damaged or cut off", sha256)
+        missing = Unreadable(
+            "the frame cannot be decoded, or is of another size: the file is damaged or cut off", sha256
+        )
         surplus = False
         final: Photo | Unreadable | None = None  # of the file: held back until its end is seen
         for index, frame in decoded(self.path(file), clip):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -94,3 +95,23 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.mp4").symlink_to(tmp_path / "outside" / "a.mp4")
     (sample,) = VideoSource(tmp_path / "in").samples()
     assert "link" in str(sample.problem)
+
+
+def test_frames_of_another_size_are_withheld(tmp_path: Path) -> None:
+    """Squeezed into the first one's size, faces are not found."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number, (width, height) in enumerate([(64, 48), (64, 48), (96, 96), (64, 48)]):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+            encoder.time_base = Fraction(1, 10)
+            frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 90, np.uint8), "rgb24")
+            frame.pts = number
+            for packet in [*encoder.encode(frame.reformat(format="yuvj420p")), *encoder.encode(None)]:
+                packet.stream = stream
+                container.mux(packet)
+    source = VideoSource(path)
+    photos = list(source.read(source.samples()))
+    assert [isinstance(photo, Photo) for photo in photos] == [True, True, False, True]
