@@ -54,6 +54,7 @@ def _assigned(
     """Each shard's fake identities of the faces, or of the bodies, whose generator is ``weights``."""
     card = read_card(weights)
     index = {hashed: number for number, hashed in enumerate(card.identities)}
+    index |= dict(zip(card.people, card.groups, strict=False))  # a group's identity is its people's own
     cameras = dict(config.cameras)
     scopes: dict[str, set[str]] = {}
     own: dict[str, int] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ import pytest
 from dsanon_eval.seeing.case import open_case
 from PIL import Image
 
+from dsanon import assignment
 from dsanon.models import store
+from dsanon.models.weights import read_card
 from dsanon.review import manifest_digest
 from runs import Done, anonymize, assert_nothing_of, digest, dsanon, files
 
@@ -152,6 +156,19 @@ def test_scope_and_seed_decide_who_becomes_whom(celeba: Path, plain: Path, tmp_p
     assert apart["1"][1:] != apart["3"][1:]
     assert run(celeba, other, *key, "--seed", 1).code == 0
     assert fakes(other)["1"] == fakes(other)["3"] != fakes(plain)["1"]
+
+
+def test_nobody_gets_the_identity_of_the_group_that_they_trained(
+    celeba: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (theirs,), _ = fakes(plain)["1"]
+    known = hashlib.sha256(b"celeba/7").hexdigest()[:16]
+    card = replace(read_card(store.path("ciagan-face")), people=("0" * 16, known), groups=(0, theirs))
+    monkeypatch.setattr(assignment, "read_card", lambda _: card)
+    key = ("--key", plain.with_name("release.private") / "key")
+    assert run(celeba, tmp_path / "release", *key).code == 0
+    assert fakes(tmp_path / "release")["1"][1] != [theirs]
+    assert fakes(tmp_path / "release")["2"] == fakes(plain)["2"]
 
 
 def test_limit_takes_the_first_in_source_order(celeba: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ class GeneratorCard:
     """What a generator's file says of itself.
 
     identities: hashes of ``dataset/subject``, or of somebody who is nobody, one a control index
-    people: hashes of those whose photos it was trained on
+    people: hashes of those whose photos it was trained on · groups: of each of these the control index that stands for
+    what they and others have in common; () where none does
     """
 
     config: GeneratorConfig
@@ -27,6 +28,7 @@ class GeneratorCard:
     people: tuple[str, ...]
     steps: int
     recipe: str
+    groups: tuple[int, ...] = ()
 
 
 def read_card(path: Path) -> GeneratorCard:
@@ -38,13 +40,14 @@ def read_card(path: Path) -> GeneratorCard:
             metadata: dict[str, Any] = json.loads((file.metadata() or {})["dsanon"])
         if metadata["kind"] != "generator":
             raise KeyError("kind")
-        config = metadata["config"]
+        config, groups = metadata["config"], metadata.get("groups", ())
         return GeneratorCard(
             GeneratorConfig(**config | {"widths": tuple(config["widths"])}),
             tuple(metadata["identities"]),
             tuple(metadata.get("people", metadata["identities"])),
             int(metadata["steps"]),
             str(metadata["recipe"]),
+            tuple(number for _, number in zip(metadata["people"], groups, strict=True)) if groups else (),
         )
     except Exception as error:  # whatever a foreign file makes the parser raise
         raise WeightsError(

@@ -24,6 +24,7 @@ from dsanon_training.model_card import terms, write_auditors_card, write_card
 from dsanon_training.recipe import Recipe
 from dsanon_training.report import Report
 from dsanon_training.run_folder import RunFolder
+from dsanon_training.strangers import Strangers
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -129,6 +130,8 @@ def export(out: Path, family: Family, people: People, recipe: Recipe, steps: int
     said = {"recipe": recipe.name, "steps": steps, "batch": recipe.batch, "dsanon": dsanon.__version__}
     metadata = {"kind": family.kind, "config": config.as_dict(), **said}
     metadata |= {"identities": people.hashed if config.identities else [], "people": people.seen}
+    if isinstance(groups := family.networks.get("strangers"), Strangers):
+        metadata["groups"] = groups.group.tolist()
     weights = family.average.state_dict()
     digest = checkpoints.export(out / f"{recipe.name}.safetensors", weights, metadata, terms(recipe, family.average))
     card = out / f"{recipe.name}.md"
