@@ -128,6 +128,7 @@ def _recognised(
             figures += reidentification.measure(found, figure, model, control)
             if control == "original":
                 figures += reidentification.chance(found, figure, model)
+                curves += [] if own or not len(found.rank) else [reidentification.cmc_chance(found, model)]
             if not own and len(found.rank):
                 curves.append(reidentification.cmc(found, model, control))
                 figures += worst.worst(found, model, control)
