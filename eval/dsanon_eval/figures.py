@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -55,13 +55,11 @@ def measure(
         notes += detection.covered(detector, before & ~treated)
     for name in original.embeddings:
         model = recognisers.label(name)
-        parts: Iterable[tuple[list[Measurement], list[Curve]]] = (
-            _recognised(gathered, name, model, groups),
-            lfw_release.verification(case, gathered, name, model),
-        )
-        for some, lines in parts:
-            figures += some
-            curves += lines
+        named, lines = _recognised(gathered, name, model, groups)
+        confirmed, more, told = lfw_release.verification(case, gathered, name, model)
+        figures += named + confirmed
+        curves += lines + more
+        notes += told
         figures += lfw_release.own(gathered, name, model)
         figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
         figures += parrot.parrot(gathered, gathered.vectors(name), model, means)
@@ -130,6 +128,7 @@ def _recognised(
             figures += reidentification.measure(found, figure, model, control)
             if control == "original":
                 figures += reidentification.chance(found, figure, model)
+                curves += [] if own or not len(found.rank) else [reidentification.cmc_chance(found, model)]
             if not own and len(found.rank):
                 curves.append(reidentification.cmc(found, model, control))
                 figures += worst.worst(found, model, control)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+IMPOSTORS = ", impostors"  # behind a control's name: the line of its pairs of different people
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:

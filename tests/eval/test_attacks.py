@@ -20,6 +20,7 @@ from dsanon_eval.report.chapters import CHAPTERS, OTHERS, absent, chapter_of, se
         ("subgroup_recall_at_1_size", "subgroups"),
         ("utility_detector_ratio", "utility"),
         ("tar_at_far_all_pairs", "verification"),
+        ("tar_at_far_all_pairs_own", "verification"),
         ("recall_mobilenetv2_face", "realism"),
         ("swap_recall_at_1", "identity"),
         ("leak_metadata", "leaks"),

@@ -147,6 +147,12 @@ def test_tables_say_what_the_report_says(audited: dict, blurred: Path) -> None:
     lines = (blurred / "audit" / "figures" / "cmc_dlib_resnet.csv").read_text().splitlines()
     assert lines[0] == "label,x,y,low,high"
     assert any(line.startswith("blackout,1.0,") for line in lines)
+    (guess,) = [line.split(",") for line in lines if line.startswith("chance,1.0,")]
+    assert float(guess[2]) == pytest.approx(value(audited, "recall_at_1", "chance"))
+    names = {(m["name"], m["control"]) for m in audited["measurements"]}
+    assert {("tar_at_far_all_pairs_own", control) for control in ("release", "blackout", "chance")} <= names
+    (note,) = [note for note in audited["notes"] if note.startswith("verification by dlib_resnet")]
+    assert "with the second picture of release" in note
 
 
 def test_a_second_audit_looks_at_nothing_again(

@@ -34,6 +34,22 @@ def test_a_curve_becomes_a_png_and_an_svg_that_no_label_breaks(tmp_path: Path) -
     assert "mathdefault" not in text
 
 
+def test_chance_is_inked_impostors_have_their_controls_colour_and_a_cmc_says_rank_10(tmp_path: Path) -> None:
+    x, y = tuple(map(float, range(1, 21))), tuple(k / 40 for k in range(1, 21))
+    labels = ("blur9", "release", "release, impostors", "blur9, impostors", "chance", "blackout")
+    svg = draw_curves([Curve("cmc_x", label, "rank", "rate", x, y) for label in labels], tmp_path / "cmc_x.png")
+    text = " ".join(element.text or "" for element in ElementTree.fromstring(svg).iter())
+    assert "found by rank 10" in text
+    assert all(f"{label}: 25.0 %" in text for label in labels)
+    drawn = re.findall(r"stroke: var\((--\w+), #\w+\); stroke-width: ([\d.]+)", svg)
+    lines = {pair: drawn.count(pair) // 2 for pair in set(drawn)}  # in the picture and in its legend
+    assert lines[("--line0", "1.6")] == lines[("--line0", "0.8")] == 1
+    assert lines[("--line1", "1.6")] == lines[("--line1", "0.8")] == 1
+    assert lines[("--line2", "1.6")] == 1
+    svg = draw_curves([Curve("roc_x", "release", "rank", "rate", x, y)], tmp_path / "roc_x.png")
+    assert "25.0 %" not in svg
+
+
 def test_drawings_do_not_share_ids_and_their_colours_are_the_pages(tmp_path: Path) -> None:
     figures = [Measurement("recall_at_1", "m", control, 0.5, (0.4, 0.6), 9, 0.3, Gate("max", 0.1)) for control in "ab"]
     one, other = (draw_rows(figures, tmp_path / f"{name}.png", "share", True) for name in ("one", "other"))

@@ -170,6 +170,18 @@ def test_the_gates_that_ship_ask_no_model_that_guided_training() -> None:
         assert all(rule.model and not rule.model.startswith("mobilefacenet") for rule in shipped)
 
 
+@pytest.mark.parametrize("name", ["tar_at_far_all_pairs", "tar_at_far"])
+def test_to_lie_far_off_from_everybody_keeps_no_gate_of_verification(name: str) -> None:
+    """By the originals' threshold nobody is confirmed, by its own a third; or one in 50, as is guessed of few pairs."""
+    for model in ("dlib_resnet", "faceres"):
+        shipped = gates.read_rules(gates.SHIPPED, "celeba")
+        for luck, value, passed in ((0.001, 1 / 3, False), (0.001, 1 / 40, False), (1 / 50, 1 / 40, True)):
+            own = figure(f"{name}_own", value, model)
+            chance = figure(f"{name}_own", luck, model, "chance")
+            gated, _ = gates.apply(shipped, [figure(name, 0.0, model), own, chance])
+            assert (gated[1].passed, gated[2].passed) == (passed, None)
+
+
 def test_bodies_must_be_asked_who_they_are() -> None:
     """By other pictures of them only where the source says who is in several."""
     for dataset in ("coco", "folder", "video", "mots", "mot", "lfw", "celeba"):

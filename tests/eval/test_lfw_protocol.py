@@ -11,7 +11,10 @@ from dsanon_eval.attacks.lfw_protocol import (
     drawn_of,
     fold_rates,
     fold_scores,
+    guessed,
+    guessing,
     measure,
+    own_impostors,
     roc,
     similarity,
     tar_at_far,
@@ -81,6 +84,34 @@ def test_all_pairs_are_of_different_people_only() -> None:
     assert sorted(all_pairs_impostors(vectors).tolist()) == [-4.0, -3.0]
 
 
+def test_own_impostors_are_of_different_people_both_ways() -> None:
+    vectors = {("a", 1): np.float32([0, 0]), ("a", 2): np.float32([1, 0]), ("b", 1): np.float32([4, 0])}
+    second = {("a", 1): np.float32([0, 3]), ("b", 1): np.float32([8, 0]), ("c", 1): np.float32([np.nan, 0])}
+    assert sorted(own_impostors(vectors, second).tolist()) == [-np.inf] * 3 + [-8.0, -7.0, -5.0]
+    assert own_impostors(vectors, {}).size == own_impostors({}, second).size == 0
+    assert own_impostors(vectors, {("b", 7): np.float32([0, 0])}, limit=2).size == 1  # one of everybody first
+
+
+def test_the_own_threshold_of_originals_is_theirs() -> None:
+    """Every pair is there twice, so the same share of them passes, whatever their number."""
+    rng = np.random.default_rng(1)
+    for people in (3, 40, 57, 90):
+        vectors = {(f"p{i}", 0): rng.normal(size=4).astype(np.float32) for i in range(people)}
+        once, twice = all_pairs_impostors(vectors), own_impostors(vectors, vectors)
+        assert twice.size == 2 * once.size
+        assert threshold_at(twice, 0.001) == pytest.approx(threshold_at(once, 0.001), abs=1e-6)
+
+
+def test_a_pair_that_nothing_tells_from_the_impostors_passes_as_often_as_is_guessed() -> None:
+    rng = np.random.default_rng(0)
+    for count in (4, 24, 2500):
+        scores = rng.random((4000, count + 1))
+        hits = [row[0] >= threshold_at(row[1:], 0.001) for row in scores]
+        assert np.mean(hits) == pytest.approx(guessed(count), abs=4 * (guessed(count) / 4000) ** 0.5)
+    assert guessed(24) == 1 / 25
+    assert guessed(0) == 1.0
+
+
 def test_a_sample_of_impostors_is_of_everybody_and_of_no_letter_first() -> None:
     """A has twenty photos, 25 others two each: of 26 photos every person gives one, of 13 half of the people do."""
     keys = [("A", i) for i in range(20)] + [(f"{letter}", i) for letter in "BCDEFGHIJKLMNOPQRSTUVWXYZ" for i in (0, 1)]
@@ -103,6 +134,9 @@ def test_roc_rises_from_strict_to_lax() -> None:
     assert curve.y[-1] == 1.0
     assert (curve.x[0], curve.x[-1]) == (pytest.approx(1 / 101), 1.0)  # of 101 impostors no lower rate can be told
     assert roc(np.array([0.5]), ["a"], "x", "release", np.zeros(0)).x[0] == 1.0
+    (line,) = guessing([roc(np.array([0.5]), ["a"], "x", "release", np.zeros(9)), curve])
+    assert (line.figure, line.label, line.x, line.y) == ("roc_x", "chance", curve.x, curve.x)
+    assert guessing([]) == []
 
 
 def test_the_pairs_of_one_person_are_not_independent() -> None:

@@ -16,6 +16,7 @@ from dsanon.layout import ReleasePaths
 from dsanon.sample import Region
 
 POINTS = tuple(float(v) for v in range(136))
+CLEAN, OWN = "tar_at_far_all_pairs", "tar_at_far_all_pairs_own"
 PEOPLE = [f"Person_{letter}" for letter in "ABCD"]
 
 
@@ -74,9 +75,78 @@ def values(found: lfw_release.Found) -> dict[tuple[str, str], float]:
 def test_all_pairs_of_photos_and_no_stranger_among_the_impostors(tmp_path: Path) -> None:
     for strangers in (0, 3):
         found = lfw_release.verification(case(tmp_path, "celeba"), gathered(strangers), "x", "x")
-        assert values(found) == {("tar_at_far_all_pairs", "original"): 1.0, ("tar_at_far_all_pairs", "release"): 0.0}
+        rates = {"original": 1.0, "release": 0.0}
+        both = {(name, control): rate for name in (CLEAN, OWN) for control, rate in rates.items()}
+        assert values(found) == both | {(OWN, "chance"): 1 / 49}
         assert {m.n for m in found[0]} == {8}
-        assert {curve.label for curve in found[1]} == {"original", "release", "impostors"}
+        labels = {control + kind for control in rates for kind in ("", ", impostors")}
+        assert {curve.label for curve in found[1]} == labels | {"chance"}
+
+
+def many(far_off: float) -> Gathered:
+    """Sixty people of two photos each, who stay who they are in the release; but all its faces are ``far_off``, and
+    those of the blackout are as far, and of nobody."""
+    rng = np.random.default_rng(0)
+    people = [f"P{i // 2}" for i in range(120)]
+    who = np.repeat(rng.normal(size=(60, 8)), 2, axis=0)
+    original = np.hstack([who + 0.01 * rng.normal(size=who.shape), np.zeros((120, 1))])
+    released = original + np.array([0] * 8 + [far_off])
+    black = np.hstack([rng.normal(size=who.shape), np.full((120, 1), far_off)])
+    faces, files = [face(person) for person in people], [f"{i}.jpg" for i in range(120)]
+    pictures = {"original": original, "release": released, "blackout": black}
+    return Gathered(faces, files, people, {kind: picture(vectors) for kind, vectors in pictures.items()})
+
+
+def test_faces_that_are_all_far_off_are_still_told_apart_by_their_own_threshold(tmp_path: Path) -> None:
+    """By the threshold of originals nobody passes, not one stranger either: that is no privacy, and is said."""
+    figures, _, notes = lfw_release.verification(case(tmp_path, "celeba"), many(3.0), "x", "x")
+    found = {(m.name, m.control): m for m in figures}
+    assert (found[CLEAN, "original"].value, found[CLEAN, "release"].value, found[CLEAN, "blackout"].value) == (1, 0, 0)
+    assert (found[OWN, "original"].value, found[OWN, "release"].value) == (1, 1)
+    assert found[OWN, "blackout"].value < 0.1
+    assert found[OWN, "release"].ci95 == found[CLEAN, "original"].ci95
+    assert found[OWN, "original"].ci95 == found[CLEAN, "original"].ci95
+    assert found[OWN, "chance"].value == pytest.approx((14 + 1) / (120 * 118 + 1))
+    (note,) = notes
+    assert "0.099 % of the pairs of different people's originals reach the threshold" in note
+    assert "of release 0 %, of blackout 0 %" in note
+    (note,) = lfw_release.verification(case(tmp_path, "celeba"), many(0.0), "x", "x")[2]
+    assert "of release 0.099 %" in note
+
+
+def test_a_curve_that_is_all_far_off_is_not_worse_than_guessing(tmp_path: Path) -> None:
+    _, curves, _ = lfw_release.verification(case(tmp_path, "celeba"), many(3.0), "x", "x")
+    lines = {curve.label: curve for curve in curves if curve.figure == "roc_x"}
+    assert set(lines) == {"original", "release", "blackout", "chance"}
+    assert set(lines["release"].y) == {1.0}
+    assert lines["chance"].y == lines["chance"].x == lines["release"].x
+    assert all(y > x - 0.1 for x, y in zip(lines["blackout"].x, lines["blackout"].y, strict=True))
+    apart = {curve.label: curve for curve in curves if curve.figure == "similarity_x"}
+    assert sum(apart["release, impostors"].y[:-1]) == 0  # three apart and more
+    assert sum(apart["original, impostors"].y[:-1]) > 0
+
+
+def test_an_unreadable_picture_lowers_no_rate(tmp_path: Path) -> None:
+    """Neither an original's, which would leave no threshold at all, nor a released one's among the strangers."""
+    some = many(3.0)
+    some.pictures["original"].embeddings["x"][0] = np.nan
+    some.pictures["release"].embeddings["x"][2:] = np.nan
+    found = values(lfw_release.verification(case(tmp_path, "celeba"), some, "x", "x"))
+    assert found[CLEAN, "original"] == 1.0
+    assert found[OWN, "release"] == 1.0
+
+
+def test_without_strangers_of_its_own_a_control_has_no_figure_by_them(tmp_path: Path) -> None:
+    """One person was looked at in the blackout, who was aligned in no photo: a rate of 0 would be a pass for free."""
+    some = many(3.0)
+    faces = [
+        replace(one, region=replace(one.region, landmarks=())) if one.person == "P0" else one for one in some.faces
+    ]
+    black = replace(some.pictures["blackout"], looked=np.arange(120) < 2)
+    few = Gathered(faces, some.files, some.leaders, some.pictures | {"blackout": black})
+    figures, curves, _ = lfw_release.verification(case(tmp_path, "celeba"), few, "x", "x")
+    assert [m.name for m in figures if m.control == "blackout"] == [CLEAN]
+    assert [curve.figure for curve in curves if curve.label.startswith("blackout")] == ["similarity_x"]
 
 
 def test_how_few_strangers_cannot_show_the_rate_is_told() -> None:
@@ -90,16 +160,20 @@ def test_how_few_strangers_cannot_show_the_rate_is_told() -> None:
 def test_a_few_pairs_are_no_protocol(tmp_path: Path) -> None:
     pairs = "2\t1\nPerson_A\t1\t2\nPerson_A\t1\tPerson_B\t2\nPerson_C\t1\t2\nPerson_C\t1\tPerson_D\t2\n"
     found = values(lfw_release.verification(case(tmp_path, pairs=pairs), gathered(), "x", "x"))
-    assert {name for name, _ in found} == {"tar_at_far_all_pairs"}
+    assert {name for name, _ in found} == {CLEAN, OWN}
 
 
 def test_the_protocol_where_its_pairs_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lfw_release, "ENOUGH", 1)
     pairs = "2\t1\nPerson_A\t1\t2\nPerson_A\t1\tPerson_B\t2\nPerson_C\t1\t2\nPerson_C\t1\tPerson_D\t2\n"
-    found = values(lfw_release.verification(case(tmp_path, pairs=pairs), gathered(), "x", "x"))
+    all_of_it = lfw_release.verification(case(tmp_path, pairs=pairs), gathered(), "x", "x")
+    found = values(all_of_it)
     assert found["tar_at_far", "original"] == 1.0
     assert found["tar_at_far", "release"] == 0.0
     assert found["tar_at_far_own", "original"] == 1.0
+    assert found["tar_at_far_own", "chance"] == 1 / 2  # of one impostor pair, the other fold's
+    lines = [(curve.label, curve.x[0]) for curve in all_of_it[1] if curve.figure == "roc_x"]
+    assert lines == [("original", 1 / 24), ("release", pytest.approx(1 / 48)), ("chance", pytest.approx(1 / 48))]
 
 
 def test_the_protocol_says_which_pairs_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +214,7 @@ def test_without_impostors_nothing_is_verified(tmp_path: Path) -> None:
     faces = [face(person, aligned=person == "Person_A") for person in ("Person_A", "Person_A", "Person_B", "Person_B")]
     pictures = {name: picture(one.embeddings["x"][:4]) for name, one in some.pictures.items()}
     few = Gathered(faces, some.files[:4], PEOPLE[:2], pictures)
-    assert lfw_release.verification(case(tmp_path, "celeba"), few, "x", "x") == ([], [])
+    assert lfw_release.verification(case(tmp_path, "celeba"), few, "x", "x") == ([], [], [])
 
 
 def test_a_face_that_could_not_be_read_counts_as_confirmed(tmp_path: Path) -> None:
@@ -155,4 +229,4 @@ def test_nobody_with_two_photos(tmp_path: Path) -> None:
     few = Gathered(
         lone.faces[::2], lone.files[::2], PEOPLE, {"original": picture(np.eye(4)), "release": picture(np.eye(4))}
     )
-    assert lfw_release.verification(case(tmp_path, "celeba"), few, "x", "x") == ([], [])
+    assert lfw_release.verification(case(tmp_path, "celeba"), few, "x", "x") == ([], [], [])

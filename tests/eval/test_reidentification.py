@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsanon_eval.attacks.reidentification import chance, cmc, measure, ranks
+from dsanon_eval.attacks.reidentification import DEPTH, chance, cmc, cmc_chance, measure, ranks
 
 # two photos of a, two of b, one of c, on a line
 GALLERY = np.array([[0.0], [1.0], [10.0], [11.0], [20.0]])
@@ -61,3 +61,26 @@ def test_cmc_rises_with_the_rank() -> None:
     curve = cmc(ranks(probes, GALLERY, PEOPLE, own=False), "dlib_resnet", "release")
     assert (curve.y[0], curve.y[1], curve.y[2]) == (0.5, 0.5, 1.0)
     assert curve.figure == "cmc_dlib_resnet"
+
+
+def test_the_chance_of_a_rank_by_hand() -> None:
+    """Of four others one is the person's: he is the first of them in a quarter, among the first two in a half."""
+    found = ranks(GALLERY, GALLERY, PEOPLE, own=False)
+    line = cmc_chance(found, "dlib_resnet (guided training)")
+    assert line.y[:4] == pytest.approx((0.25, 0.5, 0.75, 1.0))
+    assert set(line.y[4:]) == {1.0}
+    assert (line.figure, line.label, line.low, len(line.x)) == ("cmc_dlib_resnet", "chance", (), DEPTH)
+    (one,) = chance(found, "recall_at_1", "x")
+    assert line.y[0] == one.value
+    # with the own photo a has two of five: none among the first two in 3/5 of 2/4; c has one of five
+    assert cmc_chance(ranks(GALLERY, GALLERY, PEOPLE, own=True), "x").y[1] == pytest.approx((4 * 0.7 + 0.4) / 5)
+
+
+def test_random_vectors_have_the_curve_of_chance() -> None:
+    """Not k times the first rank's: people have 3 other photos here, or 159."""
+    rng = np.random.default_rng(0)
+    people = [str(i // 4) for i in range(800)] + [str(-1 - i // 160) for i in range(800)]
+    found = ranks(rng.normal(size=(1600, 32)), rng.normal(size=(1600, 32)), people, own=False)
+    line, curve = cmc_chance(found, "x"), cmc(found, "x", "release")
+    assert line.y == pytest.approx(curve.y, abs=0.04)
+    assert line.y[9] < 8 * line.y[0]

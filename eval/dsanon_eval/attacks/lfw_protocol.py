@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ from dsanon_eval.intervals import over_folds, shares_of_people
 from dsanon_eval.measurement import Curve, Measurement
 
 FAR = 0.001
-MOST = 4000  # photos of which all pairs are compared: eight million pairs
+MOST = 4000  # photos of which all pairs are compared: eight million pairs, and sixteen of originals with a control's
+_BLOCK = 256
 Floats = npt.NDArray[np.float64]
 Key = tuple[str, int]  # person and number of a photo
 
@@ -71,6 +72,14 @@ def scores_of(pairs: Sequence[Pair], first: Vectors, second: Vectors) -> Floats:
 
 
 Vectors = dict[Key, npt.NDArray[np.float32]]
+
+
+def guessed(impostors: int, far: float = FAR) -> float:
+    """How often a genuine pair passes that nothing tells from ``impostors`` pairs, at their own threshold: exact.
+
+    Of few it is above ``far``: just above the most alike of 24 pairs one pair in 25 lies.
+    """
+    return min(1.0, (int(far * impostors + 1e-9) + 1) / (impostors + 1))
 
 
 def fold_scores(folds: Sequence[Sequence[Pair]], originals: Vectors, second: Vectors) -> list[FoldScores]:
@@ -139,6 +148,25 @@ def all_pairs_impostors(vectors: Vectors, limit: int = MOST) -> Floats:
     return np.concatenate(rows).astype(np.float64) if rows else np.zeros(0)
 
 
+def own_impostors(originals: Vectors, second: Vectors, limit: int = MOST) -> Floats:
+    """Scores of all pairs of an original and a control's picture of somebody else; of at most ``limit`` on either side.
+
+    A picture without an embedding has the score -inf; see :class:`FoldScores`.
+    """
+    mine, theirs = drawn(originals, limit), drawn(second, limit)
+    if not mine or not theirs:
+        return np.zeros(0)
+    x, y = np.array([originals[key] for key in mine], np.float32), np.array([second[key] for key in theirs], np.float32)
+    people = np.unique([key[0] for key in (*mine, *theirs)], return_inverse=True)[1]
+    who, whose = people[: len(mine)], people[len(mine) :]
+    squares, rows = np.square(x).sum(axis=1), []
+    for start in range(0, len(theirs), _BLOCK):
+        some, others = y[start : start + _BLOCK], whose[start : start + _BLOCK, None] != who
+        apart = np.sqrt(np.maximum(np.square(some).sum(axis=1)[:, None] + squares - 2 * some @ x.T, 0))
+        rows.append(-np.where(np.isfinite(apart), apart, np.inf)[others])
+    return np.concatenate(rows).astype(np.float64)
+
+
 def measure(folds: Sequence[FoldScores], model: str, control: str, everybody: Floats) -> list[Measurement]:
     """TAR at FAR 0.001 by three thresholds: impostors of originals, of the control itself, and of all pairs.
 
@@ -157,14 +185,15 @@ def measure(folds: Sequence[FoldScores], model: str, control: str, everybody: Fl
     return out
 
 
-def roc(genuine: Floats, people: Sequence[str], model: str, control: str, everybody: Floats, steps: int = 60) -> Curve:
-    """TAR of genuine pairs' scores against FAR from 1e-4 to 1, thresholds from all pairs of originals.
+def roc(genuine: Floats, people: Sequence[str], model: str, control: str, impostor: Floats, steps: int = 60) -> Curve:
+    """TAR of genuine pairs' scores against FAR from 1e-4 to 1, thresholds from the control's own ``impostor`` pairs:
+    by those of originals a control whose pictures all lie further off would seem worse than guessing.
 
     people: of each pair, over whom the band is: the pairs of one person are not independent
     Of few impostors it begins where one of them is accepted: a lower rate cannot be told.
     """
-    fars = np.geomspace(min(1.0, max(1e-4, 1 / max(1, everybody.size))), 1, steps)
-    hits = genuine[None] >= thresholds_at(everybody, fars.tolist())[:, None]
+    fars = np.geomspace(min(1.0, max(1e-4, 1 / max(1, impostor.size))), 1, steps)
+    hits = genuine[None] >= thresholds_at(impostor, fars.tolist())[:, None]
     bands = shares_of_people(hits, people)
     return Curve(
         f"roc_{model.split()[0]}",
@@ -177,6 +206,14 @@ def roc(genuine: Floats, people: Sequence[str], model: str, control: str, everyb
         tuple(high for _, high in bands),
         log_x=True,
     )
+
+
+def guessing(curves: Sequence[Curve]) -> list[Curve]:
+    """The line of a ROC beside those of ``curves``: who cannot tell people apart accepts both alike, TAR = FAR."""
+    if not curves:
+        return []
+    x = min((curve.x for curve in curves), key=lambda fars: fars[0])
+    return [replace(curves[0], label="chance", x=x, y=x, low=(), high=())]
 
 
 def similarity(scores: npt.ArrayLike, model: str, label: str) -> Curve:

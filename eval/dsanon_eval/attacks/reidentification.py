@@ -7,7 +7,7 @@ optimistic bound, a success in the pessimistic one; the figure itself is the pes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,14 @@ class Ranks:
     """The rank (0 is best) of the nearest right gallery face for each probe; -1: no embedding.
 
     chance: the probability that a random gallery face is of the probe's person · people: of each probe
-    rows: of each probe among the faces that were ranked
+    rows: of each probe among the faces that were ranked · among: how many gallery faces each was compared with
     """
 
     rank: npt.NDArray[np.int64]
     chance: Floats
     people: tuple[str, ...]
     rows: tuple[int, ...] = ()
+    among: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def ranks(
@@ -57,7 +58,7 @@ def ranks(
     g, p = np.where(there[:, None], g, 0), np.where(usable[:, None], p, 0)
     squares = np.square(g).sum(axis=1)
     probe = np.ones(len(who), np.bool_) if asked is None else np.asarray(asked, dtype=np.bool_)
-    rank, chances, whom = [], [], []
+    rank, chances, among, whom = [], [], [], []
     for start in range(0, len(who), _ROWS):
         rows = np.arange(start, min(start + _ROWS, len(who)))
         open_to = np.broadcast_to(there, (len(rows), len(who))).copy()
@@ -71,11 +72,13 @@ def ranks(
         before = (open_to & ~right & (distance <= best[:, None])).sum(axis=1)
         known = (mates > 0) & probe[rows]
         rank.append(np.where(usable[rows], before, -1)[known])
-        chances.append((mates / np.maximum(open_to.sum(axis=1), 1))[known])
+        among.append(open_to.sum(axis=1)[known])
+        chances.append(mates[known] / among[-1])
         whom += rows[known].tolist()
     if not whom:
         return Ranks(np.zeros(0, np.int64), np.zeros(0), ())
-    return Ranks(np.concatenate(rank), np.concatenate(chances), tuple(people[i] for i in whom), tuple(whom))
+    asked_of = tuple(people[i] for i in whom)
+    return Ranks(np.concatenate(rank), np.concatenate(chances), asked_of, tuple(whom), np.concatenate(among))
 
 
 def measure(found: Ranks, name: str, model: str, control: str) -> list[Measurement]:
@@ -108,6 +111,21 @@ def cmc(found: Ranks, model: str, control: str) -> Curve:
     y = [float((found.rank < k).mean()) if len(found.rank) else 0.0 for k in range(1, DEPTH + 1)]
     ranks_to = np.arange(1, DEPTH + 1)[:, None]
     bands = shares_of_people(found.rank[None] < ranks_to, found.people) if found.people else []
+    return _curve(model, control, y, bands)
+
+
+def cmc_chance(found: Ranks, model: str) -> Curve:
+    """What a blind guess would reach with the same probes and gallery, so without a band: that in a random order the
+    first k faces have one of the person's (hypergeometric).
+    """
+    others, missed, y = found.among - np.rint(found.chance * found.among), np.ones(len(found.among)), []
+    for k in range(DEPTH):
+        missed *= np.maximum(others - k, 0) / np.maximum(found.among - k, 1)
+        y.append(1 - float(missed.mean()))
+    return _curve(model, "chance", y, [])
+
+
+def _curve(model: str, control: str, y: Sequence[float], bands: Sequence[tuple[float, float]]) -> Curve:
     x = tuple(float(k) for k in range(1, DEPTH + 1))
     low, high = tuple(b[0] for b in bands), tuple(b[1] for b in bands)
     return Curve(f"cmc_{model.split()[0]}", control, "rank", "identification rate", x, tuple(y), low, high)

@@ -50,8 +50,8 @@ ATTACKS = (
         "Recognition from the very photo",
         ("self_recall_at_1", "self_accepted"),
         "The attacker holds the original of each released picture as well, and asks which original a face came from; "
-        "or (self_accepted) whether the two are of one person, by a threshold at which one pair of strangers in a "
-        "thousand passes: of aligned faces of 48 pixels or more, whoever else there is.",
+        "or (self_accepted) whether the two are of one person, by a threshold at which one pair of strangers' "
+        "originals in a thousand passes: of aligned faces of 48 pixels or more, whoever else there is.",
         "Low is private. What of a painted face is above chance comes from what lies around it and from its geometry.",
         "share of released faces matched to their original",
         "The recogniser {model} matches {value} of the released faces to their own original; allowed is {bound}",
@@ -62,10 +62,14 @@ ATTACKS = (
         ("tar_at_far",),
         "The attacker suspects that a released face is a certain person, and lets a recogniser compare the two at a "
         "threshold that takes one pair of strangers in a thousand for the same person (LFW's protocol where its pairs "
-        "are there, and all pairs of different people).",
-        "Low is private: 0.1 % is what strangers reach. LFW's own pairs of strangers are few, so that their threshold "
-        "at 0.001 is coarse and the interval wide; the threshold of all pairs stands beside it. Faces that could not "
-        "be read count as confirmed.",
+        "are there, and all pairs of different people). Whose pairs: of two originals, as of an attacker who knows of "
+        "no method, or (…_own, and the curves) of an original and the very picture that is asked about, as of one who "
+        "does.",
+        "Low is private. By their own threshold strangers reach 0.1 % (chance; of few pairs more). By that of "
+        "originals it is another share, which the notes give: where released faces lie further from everybody it is "
+        "less, and a low figure is no proof. LFW's own pairs of strangers are few, so that their threshold at 0.001 is "
+        "coarse and the interval wide; the threshold of all pairs stands beside it. Faces that could not be read count "
+        "as confirmed.",
         "true accept rate at a false accept rate of 0.001",
         "The recogniser {model} confirms {value} of the true suspicions that a released face is a certain person; "
         "allowed is {bound}",

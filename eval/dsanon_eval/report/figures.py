@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from dsanon.durable import aside
-from dsanon_eval.measurement import Curve, Measurement
+from dsanon_eval.measurement import IMPOSTORS, Curve, Measurement
+from dsanon_eval.report.chapters import shown
 
+RANK = 10  # of which a CMC curve's legend gives the number
 WIDTH = 5.2  # inches: readable in a column of a journal, and on a phone
 # Okabe and Ito's palette, which people of every colour vision tell apart; dashes and marks tell them apart in grey
 _LINES = (  # the first is the release's, in every picture
@@ -52,14 +54,20 @@ _STYLE: Any = {
 
 
 def draw_curves(curves: Sequence[Curve], png: Path) -> str:
-    """Draw the lines of one figure with their bands into ``png``; returns the SVG. Raises ReleaseError."""
+    """Draw the lines of one figure with their bands into ``png``; returns the SVG. Raises ReleaseError.
+
+    A control's impostors are drawn thin and in its colour, chance in ink.
+    """
+    ranked = curves[0].figure.startswith("cmc")
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
         axes.grid(True)
         for number, curve in zip(_turns([curve.label for curve in curves]), curves, strict=True):
-            colour, dashes = _LINES[number]
-            axes.plot(curve.x, curve.y, color=colour, linestyle=dashes, linewidth=1.6, label=_label(curve.label))
+            colour, dashes = (_INK, (0, (1, 2))) if curve.label == "chance" else _LINES[number]
+            width = 0.8 if curve.label == "chance" or curve.label.endswith(IMPOSTORS) else 1.6
+            label = _label(curve.label) + (_at(curve, RANK) if ranked else "")
+            axes.plot(curve.x, curve.y, color=colour, linestyle=dashes, linewidth=width, label=label)
             if curve.low:
                 axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
         if any(curve.log_x for curve in curves) and any(x > 0 for curve in curves for x in curve.x):
@@ -77,7 +85,8 @@ def draw_curves(curves: Sequence[Curve], png: Path) -> str:
         axes.set_title(_label(name.partition("_")[2] or name), loc="left", fontsize=9, weight="bold")
         axes.set_xlabel(curves[0].x_label)
         axes.set_ylabel(curves[0].y_label)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        title = f"found by rank {RANK}" if ranked else None
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=title, title_fontsize=8.5)
 
     return _draw(paint, (WIDTH, 2.7), png)
 
@@ -200,9 +209,19 @@ def _variables() -> dict[str, str]:
 
 
 def _turns(labels: Sequence[str]) -> list[int]:
-    """Which style each line gets: the first is kept for the release, the others take turns."""
-    others = iter(range(len(labels)))
-    return [0 if label == "release" else 1 + next(others) % (len(_LINES) - 1) for label in labels]
+    """Which style each line gets: the first is kept for the release, the others take turns. Impostors have that of
+    their control, chance needs none.
+    """
+    turns = {"release": 0}
+    others = (label.removesuffix(IMPOSTORS) for label in labels if label != "chance")
+    for number, name in enumerate(dict.fromkeys(name for name in others if name != "release")):
+        turns[name] = 1 + number % (len(_LINES) - 1)
+    return [turns.get(label.removesuffix(IMPOSTORS), 0) for label in labels]
+
+
+def _at(curve: Curve, x: float) -> str:
+    """Behind a line's name: its value there, nothing where it has none."""
+    return next((f": {shown(y, True)}" for at, y in zip(curve.x, curve.y, strict=True) if at == x), "")
 
 
 def _label(text: str) -> str:
