@@ -134,7 +134,8 @@ def test_a_run_keeps_its_strangers_and_hands_them_on_and_its_file_tells_who_trai
     assert other["strangers"]["group"].tolist() == [11, 1, 0]  # for all that it starts from another run's generator
     card = read_card(file)
     assert len(card.identities) == card.config.identities == 12
-    assert len(card.people) == 3
+    assert (len(card.people), card.groups) == (3, (0, 1, 11))
+    assert read_card(tmp_path / "other" / "tiny.safetensors").groups == (11, 1, 0)
     assert not set(card.identities) & set(card.people)
     with pytest.raises(RecipeError, match="trained with strangers = 12"):
         trained("broken", 3, strangers=4)
