@@ -9,6 +9,8 @@ from dsanon_eval.report.chapters import CHAPTERS, OTHERS, absent, chapter_of, se
     ("name", "key"),
     [
         ("recall_at_1", "recognition"),
+        ("subject_recall_at_1", "pooled"),
+        ("body_subject_recall_at_1", "bodies"),
         ("self_recall_at_1", "same_photo"),
         ("self_accepted", "same_photo"),
         ("landmark_recall_at_1", "landmarks"),

@@ -46,6 +46,20 @@ ATTACKS = (
         ("cmc",),
     ),
     Attack(
+        "pooled",
+        "Recognition from all photos of a pseudonym",
+        ("subject_recall_at_1",),
+        "The manifest says which released faces are of one person within a scope. The attacker takes them together: "
+        "the mean of a pseudonym's embeddings is looked for among the means of people's originals. One half of "
+        "everybody's photos is pooled, the other half is what he knows; asked for are pseudonyms of which two "
+        "pictures or more are pooled, and the people known are theirs.",
+        "Low is private: what a single face hardly shows adds up over many. One in so many people is chance; n counts "
+        "pseudonyms, not faces. Where every pseudonym has one picture (a scope for each) there is nothing to pool. In "
+        "a sequence the other half are the frames beside those that are pooled.",
+        "share of pseudonyms named correctly",
+        "By all photos of a pseudonym together the recogniser {model} names {value} of the people; allowed is {bound}",
+    ),
+    Attack(
         "same_photo",
         "Recognition from the very photo",
         ("self_recall_at_1", "self_accepted"),
@@ -151,7 +165,8 @@ ATTACKS = (
         "Recognition of the body",
         ("body_",),
         "The attacker cuts out each released body and asks a network for the nearest original, by clothes and build: "
-        "among the person's other pictures, with the very picture among them, and within the release.",
+        "among the person's other pictures, with the very picture among them, by all pictures of a pseudonym together "
+        "(body_subject), and within the release.",
         "Low is private, but for links within a scope, which are wanted. Among fewer than about six people a guess is "
         "right so often that by other pictures nobody can be told from it: a figure without a bound is not measured, "
         "which is no pass. What is seen around a silhouette tells one place from another: blackout says how much.",
