@@ -16,6 +16,7 @@ from dsanon_eval.report.chapters import CHAPTERS, OTHERS, absent, chapter_of, se
         ("landmark_recall_at_1", "landmarks"),
         ("parrot_recall_at_1", "parrot"),
         ("parrot_leaked_recall_at_1", "parrot"),
+        ("parrot_above_blackout", "parrot_above"),
         ("reversal_untouched_recall_at_1", "reversal"),
         ("outside_self_recall_at_1", "outside"),
         ("worst_share_of_people", "worst"),

@@ -94,7 +94,7 @@ ATTACKS = (
         "2016). The second figure, parrot_leaked, is of an attacker who has learnt the names of half of the released "
         "photos instead.",
         "Low is private. This attacker breaks blur and mosaic although people cannot see through them. What he names "
-        "of a blackout he knows by what lies around the face; only what is above that comes from the face. The leaked "
+        "of a blackout he knows by what lies around the face: parrot_above_blackout takes that off. The leaked "
         "figure has no bound: within a scope one person has one fake face on purpose, so that a name that leaks for "
         "one photo names the person's others: the release is pseudonymous within a scope. A method without a secret "
         "shows the same pictures to both attackers, and has the first figure only; where the generator that painted "
@@ -102,6 +102,17 @@ ATTACKS = (
         "knows the frames beside those he is asked about, so that the gates that ship leave the figure free.",
         "share of released faces named correctly",
         "An attacker trained on anonymized pictures names {value} of the faces by {model}; allowed is {bound}",
+    ),
+    Attack(
+        "parrot_above",
+        "How much of that comes from the face",
+        ("parrot_above",),
+        "The attacker who trains on pictures that he anonymized himself, by the release and by a blackout of the same "
+        "photos: the share that he names in the one less that in the other, having learnt from the same people.",
+        "Near zero, or below, is private: what he knows he knows by what lies around the face. Of few photos there are "
+        "both, so that the interval is wide; no gate asks for it.",
+        "difference of two shares",
+        share=False,
     ),
     Attack(
         "reversal",
