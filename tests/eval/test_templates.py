@@ -9,7 +9,7 @@ from dsanon_eval.attacks.bodies import figures
 from dsanon_eval.attacks.reidentification import measure
 from dsanon_eval.attacks.reidentification import ranks as one_by_one
 from dsanon_eval.attacks.templates import NAME, by_subject, halves, ranks, template
-from dsanon_eval.measurement import Measurement
+from dsanon_eval.measurement import Gate, Measurement
 from dsanon_eval.utility.frames import Body
 
 WHO = np.repeat(np.arange(30), 10)
@@ -114,6 +114,14 @@ def test_bodies_are_pooled_as_well() -> None:
     rows = [r for r in figures(vectors, {"release": vectors}, bodies, "m") if r.name == f"body_{NAME}"]
     assert (found(rows).value, found(rows).n) == (1, 30)
     assert found(rows, "chance").value == pytest.approx(1 / 30)
+
+
+def test_three_named_are_three_times_a_guess_among_any_number_of_people() -> None:
+    for people in range(7, 60):
+        luck = float(np.full(people, 1 / people).mean())
+        three, four = (float((np.arange(people) < hits).mean()) for hits in (3, 4))
+        bound = Gate("max", 3.0 * luck)
+        assert (bound.passed(three), bound.passed(four)) == (True, False)
 
 
 def test_the_gates_that_ship_hold_it() -> None:
