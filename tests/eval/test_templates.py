@@ -69,7 +69,7 @@ def test_who_is_never_asked_for_makes_nobody_easier_to_guess() -> None:
 
 
 def test_templates_by_hand() -> None:
-    vectors = [[3, 0], [0, 1], [np.nan, 0], [0, -2]]
+    vectors = np.array([[3, 0], [0, 1], [np.nan, 0], [0, -2]])
     got = template(vectors, [[0, 1], [0, 2], [2], [3]])
     assert got[0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5])  # of unit vectors: a long one counts no more
     assert got[1].tolist() == [1, 0]
