@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dsanon_eval.attacks import few, outside, parrot, reidentification, subgroups, worst
+from dsanon_eval.attacks import few, outside, parrot, reidentification, subgroups, templates, worst
 from dsanon_eval.attacks import landmarks as landmark_attack
 from dsanon_eval.attacks import verification as lfw_release
 from dsanon_eval.attacks.linkage import linkage
@@ -53,6 +53,9 @@ def measure(
         before = original.found[detector]
         figures += subgroups.detected(before, again, treated, gathered.people, groups, detector)
         notes += detection.covered(detector, before & ~treated)
+    subjects = [f"{face.scope} {face.subject}" for face in gathered.faces]
+    samples = [sample for sample, _ in gathered.places]
+    looked = {control: picture.looked for control, picture in gathered.pictures.items()}
     for name in original.embeddings:
         model = recognisers.label(name)
         named, lines = _recognised(gathered, name, model, groups)
@@ -60,6 +63,8 @@ def measure(
         figures += named + confirmed
         curves += lines + more
         notes += told
+        shown = {control: picture.embeddings[name] for control, picture in gathered.pictures.items()}
+        figures += templates.by_subject(shown, gathered.people, subjects, samples, model, looked=looked)
         figures += lfw_release.own(gathered, name, model)
         figures += linkage(gathered.pictures["release"].embeddings[name], gathered.faces, model)
         figures += parrot.parrot(gathered, gathered.vectors(name), model, means)
@@ -72,7 +77,6 @@ def measure(
     untaught = _aligned(gathered, original)
     # every picture of the same faces: these figures depend on how many there are
     shared = np.logical_and.reduce([picture.looked for picture in gathered.pictures.values()])
-    samples = [sample for sample, _ in gathered.places]
     led = np.array([shared[samples.index(sample)] for sample in dict.fromkeys(samples)], dtype=bool)
     for control, picture in gathered.pictures.items():
         for where, network, real, made, people in (

@@ -124,6 +124,8 @@ def unheld(rules: Sequence[Rule], figures: Sequence[Measurement]) -> list[str]:
         if rule is not None and figure.gate is None and not rule.required:
             guess = luck.get((figure.name, figure.model))
             why = "what guessing reaches is not known" if guess is None else f"a guess is right in {guess:.0%}"
+            if guess is not None and rule.bound is not None and (rule.chance or 0) * guess <= _TELLS:
+                why = f"{figure.value:.1%} is above {rule.bound:.1%}, and all its interval above a guess, {guess:.1%}"
             out.append(f"{figure.name} by {figure.model} was held to no bound, which is no pass: {why} (n {figure.n})")
     return out
 
@@ -175,7 +177,8 @@ def _gate(rule: Rule, figure: Measurement, luck: float | None) -> Gate | None:
     Nor is there one where a guess is always right, for there is one person only: no method could keep it. Where the
     bound by chance is above ``_TELLS``, there are so few people that to keep it is no success: of a rule with max that
     is required ``_TELLS`` is the bound; of another one only for who misses it, and by an interval that lies above a
-    guess. Else nothing is told, and :func:`unheld` says so.
+    guess. Else nothing is told, and :func:`unheld` says so. Nor does a figure keep a rule that is not required, by
+    chance alone, where it is above max and its whole interval lies above a guess: it is no guess among few people.
     """
     if rule.chance is None or luck is None:
         return None if rule.bound is None else Gate(rule.kind, rule.bound)
@@ -183,10 +186,12 @@ def _gate(rule: Rule, figure: Measurement, luck: float | None) -> Gate | None:
     if luck >= 1 or (guess > _TELLS and rule.bound is None):
         return None
     bound = guess if rule.bound is None else max(rule.bound, min(guess, _TELLS))
+    least = figure.value if figure.ci95 is None else figure.ci95[0]
     if guess > _TELLS and not rule.required:
-        least = figure.value if figure.ci95 is None else figure.ci95[0]
         if figure.value <= bound or least <= luck:
             return None
+    elif rule.bound is not None and not rule.required and rule.bound < figure.value <= bound and least > luck:
+        return None
     return Gate(rule.kind, bound)
 
 

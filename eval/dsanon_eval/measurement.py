@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isclose
 from typing import Any, Literal
 
 IMPOSTORS = ", impostors"  # behind a control's name: the line of its pairs of different people
@@ -16,8 +17,12 @@ class Gate:
     bound: float
 
     def passed(self, value: float) -> bool:
-        """Whether ``value`` keeps it; a figure that is not a number keeps none."""
-        return value <= self.bound if self.kind == "max" else value >= self.bound
+        """Whether ``value`` keeps it; a figure that is not a number keeps none.
+
+        Three of seven are three times a guess among seven, whichever way both are rounded.
+        """
+        kept = value <= self.bound if self.kind == "max" else value >= self.bound
+        return kept or isclose(value, self.bound, rel_tol=1e-12)
 
 
 @dataclass(frozen=True, slots=True)

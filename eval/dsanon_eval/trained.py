@@ -5,6 +5,10 @@ Half of the people are learnt from, the others measured; nobody is on both sides
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pyarrow.compute as pc
+
 from dsanon.config import GENERATORS
 from dsanon.models import store
 from dsanon.models.weights import read_card
@@ -40,7 +44,16 @@ def means_of(case: Case) -> tuple[Means, list[str]]:
         )
         return Means(method, on_miss, networks=networks), [note]
     file = store.path(name)
-    return Means(method, on_miss, str(file), read_card(file).config.identities, networks), []
+    identities = read_card(file).config.identities
+    return Means(method, on_miss, str(file), identities, networks, crowded(case, identities)), []
+
+
+def crowded(case: Case, identities: int) -> tuple[tuple[str, int], ...]:
+    """Scopes with more pseudonyms of painted faces than ``identities``, above 0, and with how many: all public."""
+    painted = case.rows.filter(pc.equal(case.rows["status"], "anonymized"))
+    pairs = set(zip(painted["scope"].to_pylist(), painted["subject"].to_pylist(), strict=True))
+    counts = Counter(scope for scope, _ in pairs)
+    return tuple(sorted(item for item in counts.items() if 0 < identities < item[1]))
 
 
 def measure(

@@ -72,6 +72,26 @@ def test_of_few_people_nobody_passes_and_only_more_than_a_guess_fails(tmp_path: 
     assert [passed(owed, value, (0.0, 1.0), 0.2) for value in (0.1, 0.6)] == [True, False]
 
 
+def test_who_is_surely_above_a_guess_and_above_max_keeps_nothing_by_chance(tmp_path: Path) -> None:
+    text = '[[gate]]\nname = "x"\nmax = 0.05\nchance = 4.0\n'
+    luck = Measurement("x", "m", "chance", 0.048, None, 48)
+
+    def judged(value: float, interval: tuple[float, float] | None, more: str = "") -> tuple[bool | None, list[str]]:
+        mine = rules(tmp_path, text + more)
+        gated, missing = gates.apply(mine, [Measurement("x", "m", "release", value, interval, 48), luck])
+        assert missing == []
+        return gated[0].passed, gates.unheld(mine, gated)
+
+    passed, (note,) = judged(0.188, (0.064, 0.361))
+    assert passed is None
+    assert note.endswith("which is no pass: 18.8% is above 5.0%, and all its interval above a guess, 4.8% (n 48)")
+    assert judged(0.188, None)[0] is None  # how sure it is, is not known
+    assert judged(0.188, (0.04, 0.361)) == (True, [])  # it may be a guess
+    assert judged(0.0495, (0.049, 0.05)) == (True, [])  # it keeps max
+    assert judged(0.2, (0.064, 0.361)) == (False, [])
+    assert judged(0.188, (0.064, 0.361), "required = true\n") == (True, [])
+
+
 def test_gates_that_were_not_asked_are_named(tmp_path: Path) -> None:
     text = "".join(f'[[gate]]\nname = "{name}"\nmodel = "m"\nmax = 1\n' for name in ("x", "y", "y"))
     mine = rules(tmp_path, text + '[[gate]]\nname = "z"\nmax = 1\nrequired = true\n')

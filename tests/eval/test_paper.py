@@ -36,7 +36,7 @@ def beside(method: str) -> dict[tuple[str, str, str], float]:
     """(name, model, control) of every figure that has one of the paper's beside it, in an audit of a release."""
     case = SimpleNamespace(mapped=True, dataset="folder", source=Path())
     found, _, _ = figures.measure(case, seen(), {}, Means(method))  # type: ignore[arg-type]
-    assert {"recall_at_1", "detection_rate", "landmark_recall_at_1"} <= {m.name for m in found}
+    assert {"recall_at_1", "subject_recall_at_1", "detection_rate", "landmark_recall_at_1"} <= {m.name for m in found}
     return {(m.name, m.model, m.control): m.paper for m in found if m.paper is not None}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dsanon_eval import gates
 from dsanon_eval.attacks import parrot as attack
-from dsanon_eval.attacks.parrot import LEAKED, NAME, parrot, split
+from dsanon_eval.attacks.parrot import ABOVE, LEAKED, NAME, parrot, split
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.seeing.gathered import Gathered
 from dsanon_eval.seeing.pictures import Means
@@ -75,12 +75,45 @@ def test_controls_of_fewer_people_have_a_chance_of_their_own(seen: Gathered) -> 
     assert got[NAME, "chance of the controls"].value == pytest.approx(1 / 10)
 
 
+def test_what_lies_around_the_face_is_taken_from_what_is_named(seen: Gathered) -> None:
+    """A trace that release and blackout share is not of the face: of the same photos, whichever there are as both."""
+    random = np.random.default_rng(9)
+    around, none = random.normal(size=(20, 10))[WHO], np.zeros((160, 1))
+    some = np.arange(160) < 80
+    looked = {kind: picture.looked for kind, picture in seen.derived.items()}
+    seen.pictures["blackout"] = picture(vectors(none, around, 10), some)
+    seen.pictures["release"] = picture(vectors(none, around, 11))
+    for turn, kind in enumerate(seen.derived):
+        seen.derived[kind] = picture(vectors(none, around, 12 + turn), looked[kind])
+    got = measured(seen, CIAGAN)
+    assert got[NAME, "release"].value > 0.9
+    assert got[ABOVE, "release"].value == pytest.approx(0, abs=0.1)
+    assert got[ABOVE, "release"].n == got[NAME, "blackout"].n == 40  # whom there is a blackout of
+    assert got[NAME, "release"].n == 80
+    seen.pictures["blackout"] = picture(vectors(none, 0 * around, 10), some)
+    face = measured(seen, CIAGAN)[ABOVE, "release"]
+    assert face.ci95 is not None
+    assert face.value > 0.7
+    assert 0.5 < face.ci95[0] < face.value < face.ci95[1]
+
+
+def test_a_difference_is_of_photos_that_there_are_as_both(seen: Gathered) -> None:
+    few = np.arange(160) < 80
+    seen.pictures["blackout"] = picture(np.where(few[:, None], 0, 1) * seen.pictures["original"].embeddings["x"], few)
+    seen.pictures["release"].embeddings["x"][few] = np.nan  # missing: as if named
+    got = measured(seen, CIAGAN)[ABOVE, "release"]
+    assert (got.value, got.n) == (1, 40)
+    del seen.pictures["blackout"]
+    assert (ABOVE, "release") not in measured(seen, CIAGAN)
+
+
 def test_a_secret_key_helps_and_names_that_leak_do_not(figures: dict) -> None:
     assert figures[NAME, "chance"].value == pytest.approx(0.05)
     assert figures[NAME, "release"].value < 0.15  # his own run taught him nothing
     assert figures[LEAKED, "release"].value > 0.9  # one fake face for everybody: a pseudonym
     assert figures[NAME, "blackout"].value < 0.15
     assert {m.n for m in figures.values()} == {80}
+    assert figures[ABOVE, "release"].value == figures[NAME, "release"].value - figures[NAME, "blackout"].value
 
 
 def test_a_generator_without_identities_has_no_key_to_leak(seen: Gathered) -> None:
@@ -92,7 +125,7 @@ def test_a_generator_without_identities_has_no_key_to_leak(seen: Gathered) -> No
 def test_who_cannot_run_the_method_has_learnt_names_that_leaked(seen: Gathered) -> None:
     bare = Gathered(seen.faces, seen.files, seen.leaders, seen.pictures, seen.places)
     found = measured(bare, Means("ciagan"))
-    assert (NAME, "release") not in found
+    assert not {(NAME, "release"), (ABOVE, "release")} & set(found)
     assert found[LEAKED, "release"].value > 0.9
     assert found[NAME, "blur9"].value > 0.9
     assert (NAME, "release") in measured(bare, Means("blur"))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dsanon.boxes import iou
 from dsanon.sources.silhouettes import box_of, to_mask
+from dsanon_eval.attacks import templates
 from dsanon_eval.attacks.reidentification import chance, measure, ranks
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.networks.recognisers import Osnet
@@ -83,6 +84,7 @@ def figures(
     """original: (n, d) · shown: the same bodies as each control, ``release`` among them, has them
 
     body_recall_at_1: the probe's own picture is not in the gallery · body_self_recall_at_1: it is
+    body_subject_recall_at_1: all pictures of a pseudonym together (each is a photo of its own: one body of it in one)
     body_linkage_…: among released bodies, of one pseudonym within a scope, of one person across scopes
     """
     if not bodies:
@@ -96,6 +98,9 @@ def figures(
         out += chance(found, name, model)
     scopes = [body.scope for body in bodies]
     subjects = [f"{body.scope} {body.subject}" for body in bodies]
+    pictures = [str(number) for number in range(len(bodies))]
+    every = {"original": original, **shown}
+    out += templates.by_subject(every, people, subjects, pictures, model, f"body_{templates.NAME}")
     for name, who, apart in (("within_scope", subjects, None), ("across_scopes", people, scopes)):
         found = ranks(shown["release"], shown["release"], who, own=False, apart=apart)
         out += measure(found, f"body_linkage_{name}", model, "release")

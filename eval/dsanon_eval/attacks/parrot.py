@@ -7,6 +7,10 @@ The attacker knows some photos of everybody and is asked about other photos of t
   Of one whose generator is not here there is no such attacker, and no such figure of the release.
 * ``parrot_leaked_recall_at_1`` has learnt the names of a part of the release. Within a scope a painted person has one
   fake face on purpose, so that he names the rest by it: that is what pseudonymous means, and no gate asks for less.
+
+Both name people by what lies around the face, too, as blackout shows. Controls are made of some photos only, so
+``parrot_above_blackout`` is how many more of the same photos the first attacker names in the release than in a
+blackout, having learnt from the same photos of the same people.
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ import numpy.typing as npt
 from dsanon.errors import DsanonError
 from dsanon_eval.attacks.discriminant import Discriminant, tuned
 from dsanon_eval.attacks.reidentification import Ranks, chance, measure
+from dsanon_eval.intervals import share_of_people
 from dsanon_eval.measurement import Measurement
 from dsanon_eval.seeing.case import Case
 from dsanon_eval.seeing.gathered import Gathered
 from dsanon_eval.seeing.pictures import REPAINTED, Means
 
-NAME, LEAKED = "parrot_recall_at_1", "parrot_leaked_recall_at_1"
+NAME, LEAKED, ABOVE = "parrot_recall_at_1", "parrot_leaked_recall_at_1", "parrot_above_blackout"
+COVERED = "blackout"  # the control that shows what lies around a face, and nothing of it
 _FEWER = "chance of the controls"  # which are asked about fewer people
 LEAST = 4  # photos of a person: two to learn from, one of them to tune by, and two to ask about
 Rows = list[int]
@@ -111,21 +117,9 @@ def parrot(
         attackers[LEAKED, "release"] = ["release"]
     out: list[Measurement] = []
     for (name, control), sources in attackers.items():
-        if not all(source in vectors for source in [control, *sources]):
+        found = _asked(gathered, vectors, control, sources, known, asked)
+        if found is None:
             continue
-        looks = gathered.pictures[control].looked
-        told = [i for i in known if all(_looked(gathered, source)[i] for source in sources)]
-        met = {people[i] for i in told if np.isfinite(vectors[sources[0]][i]).all()}
-        probes = [i for i in asked if looks[i] and people[i] in met]
-        if len(met) < 2 or not probes:
-            continue
-        found = attack(
-            np.concatenate([vectors[source][told] for source in sources]),
-            [people[i] for i in told] * len(sources),
-            [samples[i] for i in told] * len(sources),
-            vectors[control][probes],
-            [people[i] for i in probes],
-        )
         out += measure(found, name, model, control)
         (guess,) = chance(found, name, model)
         there = {figure.value for figure in out if figure.name == name and "chance" in figure.control}
@@ -133,7 +127,65 @@ def parrot(
             out.append(guess)
         elif control != "release" and guess.value not in there:
             out.append(replace(guess, control=_FEWER))
+    if (NAME, "release") in attackers:
+        out += _above(gathered, vectors, model, attackers[NAME, "release"], known, asked)
     return out
+
+
+def _asked(
+    gathered: Gathered,
+    vectors: Mapping[str, npt.NDArray[np.float32]],
+    control: str,
+    sources: Sequence[str],
+    known: Rows,
+    asked: Rows,
+) -> Ranks | None:
+    """The ranks of ``asked`` rows in ``control`` for who learnt ``known`` ones in ``sources``; None for too few."""
+    if not all(source in vectors for source in [control, *sources]):
+        return None
+    people, samples = gathered.people, [sample for sample, _ in gathered.places]
+    looks = _looked(gathered, control)
+    told = [i for i in known if all(_looked(gathered, source)[i] for source in sources)]
+    met = {people[i] for i in told if np.isfinite(vectors[sources[0]][i]).all()}
+    probes = [i for i in asked if looks[i] and people[i] in met]
+    if len(met) < 2 or not probes:
+        return None
+    return attack(
+        np.concatenate([vectors[source][told] for source in sources]),
+        [people[i] for i in told] * len(sources),
+        [samples[i] for i in told] * len(sources),
+        vectors[control][probes],
+        [people[i] for i in probes],
+    )
+
+
+def _above(
+    gathered: Gathered,
+    vectors: Mapping[str, npt.NDArray[np.float32]],
+    model: str,
+    sources: Sequence[str],
+    known: Rows,
+    asked: Rows,
+) -> list[Measurement]:
+    """The share of photos named in the release less that in a blackout, of photos that there are as both.
+
+    A face that is missing counts as named in the release, and not in the blackout. The interval is Newcombe's (1998)
+    of two shares as if they were of different photos: too wide rather than too narrow.
+    """
+    if not all(kind in vectors for kind in (COVERED, "release", *sources)):
+        return []
+    both = [i for i in asked if all(_looked(gathered, kind)[i] for kind in (COVERED, "release"))]
+    told = [i for i in known if all(np.isfinite(vectors[kind][i]).all() for kind in (COVERED, *sources))]
+    painted = _asked(gathered, vectors, "release", sources, told, both)
+    covered = _asked(gathered, vectors, COVERED, [COVERED], told, both)
+    if painted is None or covered is None:
+        return []
+    (p, (low, high)), (q, (least, most)) = (
+        (float(hits.mean()), share_of_people(hits, painted.people)) for hits in (painted.rank <= 0, covered.rank == 0)
+    )
+    value = p - q
+    interval = value - float(np.hypot(p - low, most - q)), value + float(np.hypot(high - p, q - least))
+    return [Measurement(ABOVE, model, "release", value, interval, len(painted.rank))]
 
 
 def lacking(means: Means) -> dict[str, str]:

@@ -46,6 +46,20 @@ ATTACKS = (
         ("cmc",),
     ),
     Attack(
+        "pooled",
+        "Recognition from all photos of a pseudonym",
+        ("subject_recall_at_1",),
+        "The manifest says which released faces are of one person within a scope. The attacker takes them together: "
+        "the mean of a pseudonym's embeddings is looked for among the means of people's originals. One half of "
+        "everybody's photos is pooled, the other half is what he knows; asked for are pseudonyms of which two "
+        "pictures or more are pooled, and the people known are theirs.",
+        "Low is private: what a single face hardly shows adds up over many. One in so many people is chance; n counts "
+        "pseudonyms, not faces. Where every pseudonym has one picture (a scope for each) there is nothing to pool. In "
+        "a sequence the other half are the frames beside those that are pooled.",
+        "share of pseudonyms named correctly",
+        "By all photos of a pseudonym together the recogniser {model} names {value} of the people; allowed is {bound}",
+    ),
+    Attack(
         "same_photo",
         "Recognition from the very photo",
         ("self_recall_at_1", "self_accepted"),
@@ -84,7 +98,7 @@ ATTACKS = (
         "2016). The second figure, parrot_leaked, is of an attacker who has learnt the names of half of the released "
         "photos instead.",
         "Low is private. This attacker breaks blur and mosaic although people cannot see through them. What he names "
-        "of a blackout he knows by what lies around the face; only what is above that comes from the face. The leaked "
+        "of a blackout he knows by what lies around the face: parrot_above_blackout takes that off. The leaked "
         "figure has no bound: within a scope one person has one fake face on purpose, so that a name that leaks for "
         "one photo names the person's others: the release is pseudonymous within a scope. A method without a secret "
         "shows the same pictures to both attackers, and has the first figure only; where the generator that painted "
@@ -92,6 +106,17 @@ ATTACKS = (
         "knows the frames beside those he is asked about, so that the gates that ship leave the figure free.",
         "share of released faces named correctly",
         "An attacker trained on anonymized pictures names {value} of the faces by {model}; allowed is {bound}",
+    ),
+    Attack(
+        "parrot_above",
+        "How much of that comes from the face",
+        ("parrot_above",),
+        "The attacker who trains on pictures that he anonymized himself, by the release and by a blackout of the same "
+        "photos: the share that he names in the one less that in the other, having learnt from the same people.",
+        "Near zero, or below, is private: what he knows he knows by what lies around the face. Of few photos there are "
+        "both, so that the interval is wide; no gate asks for it.",
+        "difference of two shares",
+        share=False,
     ),
     Attack(
         "reversal",
@@ -167,7 +192,8 @@ ATTACKS = (
         "Recognition of the body",
         ("body_",),
         "The attacker cuts out each released body and asks a network for the nearest original, by clothes and build: "
-        "among the person's other pictures, with the very picture among them, and within the release.",
+        "among the person's other pictures, with the very picture among them, by all pictures of a pseudonym together "
+        "(body_subject), and within the release.",
         "Low is private, but for links within a scope, which are wanted. Among fewer than about six people a guess is "
         "right so often that by other pictures nobody can be told from it: a figure without a bound is not measured, "
         "which is no pass. What is seen around a silhouette tells one place from another: blackout says how much.",

@@ -28,7 +28,7 @@ RENDERING = (  # what controls are made by
     "dsanon.methods.classical",
     "dsanon.render",
 )
-PAINTING = (*RENDERING, "dsanon.methods.ciagan", "dsanon.models", "dsanon.naming", "dsanon.shape_model")
+PAINTING = (*RENDERING, "dsanon.methods.ciagan", "dsanon.models", "dsanon.naming", "dsanon.plan", "dsanon.shape_model")
 LOOKING = (
     "dsanon.boxes",
     "dsanon.detectors",

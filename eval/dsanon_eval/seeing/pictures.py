@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from dsanon.images import read_photo
 from dsanon.methods.classical import GREY
 from dsanon.models import store
 from dsanon.naming import Names
-from dsanon.plan import Control
+from dsanon.plan import Control, assign
 from dsanon.render import Action, Strength, Treatment, paste_crop, render
 from dsanon.sample import Photo, Pixels, Sample
 from dsanon_eval.networks.undo import load_undo
@@ -33,6 +34,7 @@ from dsanon_eval.seeing.faces import control
 
 OUTSIDE, REPAINTED, RESTORED = "outside", "repainted", "restored"
 _ATTACKERS_KEY = b"the attacker's own key: whoever made the release has another"
+_MOST = 50_000  # vectors that he assigns: of more, nearly all are mixes whatever their number, and it takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Means:
     """What an attacker has. method, on_miss: of the release · generator: its weights, '' where they are not here
 
     identities: of the generator, 0 for one that takes no control vector · networks: the folder of those that undo
+    pseudonyms: how many the manifest has of painted faces in a scope, for scopes where they are more than identities
     """
 
     method: str = ""
@@ -47,6 +50,7 @@ class Means:
     generator: str = ""
     identities: int = 0
     networks: str = ""
+    pseudonyms: tuple[tuple[str, int], ...] = ()
 
     @property
     def painted(self) -> bool:
@@ -61,21 +65,28 @@ class Means:
         """
         return self.painted and (self.identities > 0 or not self.generator)
 
+    def vectors(self, scope: str) -> int:
+        """From how many a repainted face has its own: every identity, and a mix for each pseudonym beyond these."""
+        return min(max(self.identities, dict(self.pseudonyms).get(scope, 0)), max(self.identities, _MOST))
+
 
 def is_derived(kind: str) -> bool:
     """Whether it is an attacker's picture, which no figure but his own is measured on."""
     return kind.partition(" ")[0] in (OUTSIDE, REPAINTED, RESTORED)
 
 
-def made_by(kind: str, means: Means, statuses: Sequence[str]) -> str:
-    """What a picture follows from beside the file and its regions: for the key of what was seen in it."""
+def made_by(kind: str, means: Means, statuses: Sequence[str], scope: str = "") -> str:
+    """What a picture follows from beside the file and its regions: for the key of what was seen in it.
+
+    statuses, scope: of its faces
+    """
     how = kind.partition(" ")[0]
     if how == OUTSIDE:
         return f"{kind} {means.painted} {statuses}"
     if how == REPAINTED:
         weights = store.sha256(Path(means.generator))
         shapes = store.sha256(store.path(shape_model.NAME))
-        return f"{kind} {weights} {shapes} {means.on_miss} {statuses} {digest(*PAINTING)}"
+        return f"{kind} {weights} {shapes} {means.on_miss} {means.vectors(scope)} {statuses} {digest(*PAINTING)}"
     return kind
 
 
@@ -163,7 +174,8 @@ class Album:
         return out
 
     def _repainted(self, turn: str) -> Pixels:
-        """By the release's own method, under vectors that have nothing to do with who somebody is.
+        """By the release's own method, under vectors that have nothing to do with who somebody is, but are single
+        identities and mixes in the release's proportion.
 
         A generator without identities takes none, and paints the same at every turn.
         """
@@ -175,7 +187,8 @@ class Album:
                 place = (self.scene.source_sha256, str(face.number), turn)
                 vector = Control((), ())
                 if self.means.identities:
-                    vector = Control((names.number(self.means.identities, *place),), (1.0,))
+                    count = self.means.vectors(face.scope)
+                    vector = _assigned(count, self.means.identities)[names.number(count, *place)]
                 plan.append(Treatment(face.region, "ciagan", vector))
             else:
                 plan.append(Treatment(face.region, missed))
@@ -190,3 +203,11 @@ class Album:
                 crop = undo(warp(photo, np.array(region.transform).reshape(2, 3)))
                 paste_crop(out, crop, region, footprint(region, photo.shape[1], photo.shape[0], soft=True))
         return out
+
+
+@lru_cache(maxsize=32)
+def _assigned(count: int, identities: int) -> tuple[Control, ...]:
+    """The vectors of a scope of ``count`` pseudonyms, by the program's own assignment under the attacker's key."""
+    subjects = [str(number) for number in range(count)]
+    given = assign(Names(_ATTACKERS_KEY), REPAINTED, subjects, identities)
+    return tuple(given[subject] for subject in subjects)

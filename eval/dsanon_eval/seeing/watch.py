@@ -113,7 +113,8 @@ def _remembered(
         mark = marks[suite] = marks.get(suite) or fingerprint(suite)
         digest = scene.output_sha256 if "release" in kind.split() else scene.source_sha256
         digest += "" if scene.frame is None else f" {scene.frame}"
-        key = picture_key(digest, made_by(kind, means, [face.status for face in scene.faces]), regions, mark)
+        made = made_by(kind, means, [face.status for face in scene.faces], scene.faces[0].scope)
+        key = picture_key(digest, made, regions, mark)
         stored = cache.get(key)
         if stored is None:
             missing[kind, suite] = key
