@@ -86,11 +86,11 @@ class CocoSource(StillSource):
             for file, number, person in _people(path, content, listed):
                 merge(people.setdefault(file, []), number, person)
             things = [a["image_id"] for a in content.get("annotations", []) if "category_id" in a]
-            if kinds := {kind for kind in map(whose, content.get("categories", [])) if kind}:
+            if kinds := _annotated(content):
                 files = {entry.file for entry in listed.values() if entry.file}
                 told |= files
                 bodies |= files if kinds - {"head"} else set()
-            elif things:
+            elif things and not any(map(whose, content["categories"])):
                 names = [str(category.get("name")) for category in content["categories"]]
                 files = {file for n in things for file in (listed[n].file, *listed[n].like) if file}
                 mute[path.name] = files, names
@@ -155,7 +155,7 @@ class CocoSource(StillSource):
             called |= {number for number, category in categories.items() if is_unnamed(category)}
             nobody = {number: str(c.get("name")) for number, c in categories.items() if not whose(c)}
             things |= {nobody[a["category_id"]] for a in _of(content, nobody)}
-            unlisted -= {entry.file for entry in listed.values()}
+            unlisted -= {entry.file for entry in listed.values()} if _annotated(content) else set()
             unclear += sum(bool(entry.like) for entry in listed.values())
             missing += sum(entry.file is None and not entry.like for entry in listed.values())
             files = {
@@ -333,6 +333,12 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
             yield entry.file, number, person_of(annotation, people[annotation["category_id"]], entry.size, joints)
         except (TypeError, ValueError, OverflowError) as error:
             raise SourceError(f"{where}: {error}; correct or remove it") from None
+
+
+def _annotated(content: dict[str, Any]) -> set[str]:
+    """What of people is annotated: persons, heads, crowds. A category without annotations says nothing of anybody."""
+    kinds = {_hashable(category.get("id")): whose(category) for category in content.get("categories", [])}
+    return {kind for annotation in _of(content, kinds) if (kind := kinds[_hashable(annotation["category_id"])])}
 
 
 def _of(content: dict[str, Any], categories: Container[Any]) -> Iterator[dict[str, Any]]:

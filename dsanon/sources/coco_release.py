@@ -170,7 +170,10 @@ def sentences(
     if others > 0:
         yield f"{others} other files of the source were not released."
     if unlisted:
-        yield f"{unlisted} images are listed in no json file: nobody annotated who is in them, detectors alone looked."
+        yield (
+            f"{unlisted} images are listed in no json file that has annotations of people: nobody annotated who is in"
+            " them, detectors alone looked."
+        )
     if things:
         yield (
             f"Taken for things, so that their boxes and polygons hide nobody: {some(sorted(things), 100)}. Were one of"

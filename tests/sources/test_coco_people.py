@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_jsons import dataset, joints, one_json, person
+from coco_jsons import CAT, PERSON, dataset, joints, one_json, person
 
 from dsanon.errors import SourceError
+from dsanon.naming import Names
 from dsanon.sample import Photo, Sample
 from dsanon.sources.coco import CocoSource
 from dsanon.sources.silhouettes import to_mask
@@ -46,6 +47,23 @@ def test_people_of_several_files_are_one(tmp_path: Path) -> None:
         "instances_val2017.json",
         "person_keypoints_val2017.json",
     ]
+
+
+@pytest.mark.parametrize("kinds", [[], [17]], ids=["image_info", "things alone"])
+def test_a_category_of_people_without_annotations_tells_of_nobody(tmp_path: Path, kinds: list[int]) -> None:
+    root = one_json(tmp_path / "in", ["1.png", "2.png"], ["val2017/1.png", "val2017/2.png"])
+    path = root / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text()) | {"categories": [PERSON, CAT]}
+    content["annotations"] = [person(20 + n, 1, category_id=kind) for n, kind in enumerate(kinds)]
+    path.write_text(json.dumps(content))
+    source = CocoSource(root)
+    assert [sample.bodies for sample in source.samples()] == [False, False]
+    told = " ".join(source.publish(tmp_path / "out", source.samples(), Names(b"n" * 32)))
+    assert "2 images are listed in no json file that has annotations of people" in told
+    content["annotations"].append(person(30, 1))
+    path.write_text(json.dumps(content))
+    assert [sample.bodies for sample in source.samples()] == [True, True]  # nobody is in the second
+    assert "annotations of people" not in " ".join(source.publish(tmp_path / "out", source.samples(), Names(b"n" * 32)))
 
 
 def test_the_same_id_for_two_people_is_two_people(tmp_path: Path) -> None:
