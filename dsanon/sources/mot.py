@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -141,13 +141,8 @@ class MotSource(StillSource):
         detections: dict[int, list[Box]] = {}
         for row in self._rows(folder, _DET):
             detections.setdefault(row.frame, []).append(_box(row.values, size))
-        told, file = (annotated, _GT) if annotated else (detections.keys(), _DET)
-        if told and not told & frames.keys():
-            raise SourceError(f"{folder}/{file} has no row of any frame in img1: expected frame 1 for 000001.jpg")
-        if told and 0 in frames and 0 not in told:
-            raise SourceError(
-                f"{folder}/{file} counts frames from 1, img1 from 0: expected frame 1 for 000001.jpg; rename the images"
-            )
+        _check_count(annotated, frames.keys(), f"{folder}/{_GT}")
+        _check_count(detections.keys(), frames.keys(), f"{folder}/{_DET}")
         for frame in detections.keys() & frames.keys():
             people.setdefault(frame, []).extend(_others(detections[frame], people.get(frame, ())))
         rate = frame_rate(self.root / folder / "seqinfo.ini")
@@ -194,6 +189,28 @@ def _sequences(files: Iterable[str]) -> dict[str, dict[int, str]]:
     """Folder of a sequence → frame number → file, of what is in ``FOLDER/img1/``. Raises SourceError."""
     inside = (file for file in files if PurePosixPath(file).parent.name == "img1" and file.count("/") in (2, 3))
     return {folder.removesuffix("/img1"): frames for folder, frames in frames_of(inside).items()}
+
+
+def _check_count(told: Set[int], frames: Set[int], file: str) -> None:
+    """Raises SourceError where the frames that ``file`` tells of are counted otherwise than the images are.
+
+    Each box would lie where its person is a frame earlier or later.
+    """
+    if not told:
+        return
+    if min(told) < 1 and min(told) not in frames:
+        raise SourceError(
+            f"{file} counts frames from {min(told)}, img1 from {min(frames)}: expected frame 1 for 000001.jpg; renumber"
+            " its rows"
+        )
+    if not told & frames:
+        raise SourceError(
+            f"{file} has no row of any frame in img1: expected frame 1 for 000001.jpg; number its rows so, or remove it"
+        )
+    if 0 in frames and 0 not in told:
+        raise SourceError(
+            f"{file} counts frames from 1, img1 from 0: expected frame 1 for 000001.jpg; rename the images"
+        )
 
 
 def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None, where: str) -> Iterator[Person]:

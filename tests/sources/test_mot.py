@@ -164,6 +164,27 @@ def test_images_that_are_counted_from_0_are_told(tmp_path: Path) -> None:
         MotSource(root).samples()
 
 
+@pytest.mark.parametrize("file", ["gt/gt.txt", "det/det.txt"])
+def test_rows_that_are_counted_from_0_are_told(tmp_path: Path, file: str) -> None:
+    """Each box would lie where its person was a frame before, whatever the other file counts from."""
+    root = sequence(tmp_path, gt="".join(f"{n},4,10,10,20,30,1,1,1\n" for n in (1, 2, 3)))
+    assert len(MotSource(root).samples()) == 3
+    (root / "train/MOT17-02-FRCNN" / file).write_text("".join(f"{n},4,10,10,20,30,1\n" for n in (0, 1, 2)))
+    with pytest.raises(SourceError, match=rf"{file} counts frames from 0, img1 from 1: .* renumber its rows"):
+        MotSource(root).samples()
+    path = root / "train/MOT17-02-FRCNN/img1"
+    for number in (1, 2, 3):
+        (path / f"{number:06d}.jpg").rename(path / f"{number - 1:06d}.jpg")
+    other = "det/det.txt" if file == "gt/gt.txt" else "gt/gt.txt"  # which is right no more
+    with pytest.raises(SourceError, match=rf"{other} counts frames from 1, img1 from 0"):
+        MotSource(root).samples()
+
+
+def test_detections_of_other_frames_alone_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"det\.txt has no row of any frame in img1"):
+        MotSource(sequence(tmp_path, det="9,-1,10,10,20,30,1\n")).samples()
+
+
 def test_bad_detections_and_frames(tmp_path: Path) -> None:
     root = sequence(tmp_path)
     (root / "train/MOT17-02-FRCNN/det/det.txt").write_text("Aaron Eckhart\n")
