@@ -296,10 +296,9 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
         raise SourceError(f"{path.name}: the category ids are {list(categories)}: expected whole numbers")
     people = {number: kind for number, category in categories.items() if (kind := whose(category))}
     seen: set[int] = set()
-    shares = [found for a in _of(content, people) if (found := in_shares(a)) is not None]
-    if shares and all(shares):
+    if shares := in_shares(_of(content, people)):
         raise SourceError(
-            f"{path.name}: no box and polygon of people is beyond 1, as if they were shares of the picture's sides:"
+            f"{path.name}: no {shares} of people is beyond 1, as if they were shares of the picture's sides:"
             " expected pixels"
         )
     for annotation in content.get("annotations", []):
