@@ -87,8 +87,9 @@ class MotSource(StillSource):
 
         det.txt has the public detections, all that a sequence without gt.txt tells of people, and who published them
         has left out what was too unsure: so each is taken for somebody, whatever its confidence, unless it is one of
-        those that gt.txt has (which is complete only for the people that the benchmark considers). Without det.txt,
-        nothing tells of bodies in a frame of which gt.txt has no row: it may be one that nobody annotated.
+        those that gt.txt has (which is complete only for the people that the benchmark considers). Nothing tells of
+        bodies in a frame of which gt.txt has no row and that is before det.txt's first frame or behind its last: it may
+        be one at which nobody looked.
         """
         sequences = _sequences(walk(self.root)[0])
         if not sequences:
@@ -145,6 +146,7 @@ class MotSource(StillSource):
         _check_count(detections.keys(), frames.keys(), f"{folder}/{_DET}")
         for frame in detections.keys() & frames.keys():
             people.setdefault(frame, []).extend(_others(detections[frame], people.get(frame, ())))
+        detected = range(min(detections), max(detections) + 1) if detections else range(0)
         rate = frame_rate(self.root / folder / "seqinfo.ini")
         for frame, image in frames.items():
             yield Sample(
@@ -155,7 +157,7 @@ class MotSource(StillSource):
                 size=size,
                 problem=link_problem(self.root, image),
                 time=frame / rate,
-                bodies=bool(detections) or frame in annotated,
+                bodies=frame in annotated or frame in detected,
             )
 
     def _rows(self, folder: str, name: str) -> Iterator[_Row]:

@@ -142,6 +142,13 @@ def test_of_a_frame_without_a_row_nothing_is_known_but_by_detections(tmp_path: P
     assert [sample.bodies for sample in MotSource(root).samples()] == [True] * 3
 
 
+@pytest.mark.parametrize("gt", [None, "1,1,10,10,20,30,1,1,1\n6,1,10,10,20,30,1,1,1\n"])
+def test_detections_tell_of_the_frames_from_their_first_to_their_last(tmp_path: Path, gt: str | None) -> None:
+    det = "2,-1,10.5,10,20,30,0.7\n4,-1,10.5,10,20,30,0.7\n"
+    known = [sample.bodies for sample in MotSource(sequence(tmp_path, gt=gt, frames=6, det=det)).samples()]
+    assert known == [bool(gt), True, True, True, False, bool(gt)]
+
+
 def test_a_number_that_is_twice_in_a_frame_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gt\.txt line 2: 'MOT17-02-FRCNN/4' is in frame 1 twice"):
         people(tmp_path, "1,4,10,10,20,30,1,1,1\n1,4,40,10,20,30,1,1,1\n")
