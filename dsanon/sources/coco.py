@@ -14,7 +14,16 @@ from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
 from dsanon.sources.coco_people import bodies_known, in_shares, merge, person_of, united, whose
-from dsanon.sources.coco_release import is_unnamed, public, public_name, public_path, sentences, some
+from dsanon.sources.coco_release import (
+    is_misplaced,
+    is_unnamed,
+    own_names,
+    public,
+    public_name,
+    public_path,
+    sentences,
+    some,
+)
 from dsanon.sources.keypoints import COCO_JOINTS
 from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
@@ -140,7 +149,7 @@ class CocoSource(StillSource):
         images, others = self.tree.walk()
         on_disk, kept = _Files(images), {sample.file for sample in released}
         unknown, missing, unclear = 0, 0, 0
-        unlisted, called, things = set(kept), set(), set()
+        unlisted, called, misplaced, things, own = set(kept), set(), set(), set(), set()
         captions = False
         paths = self.inputs()
         for path in paths:
@@ -155,6 +164,8 @@ class CocoSource(StillSource):
             called |= {number for number, category in categories.items() if is_unnamed(category)}
             nobody = {number: str(c.get("name")) for number, c in categories.items() if not whose(c)}
             things |= {nobody[a["category_id"]] for a in _of(content, nobody)}
+            own |= own_names(categories.values())
+            misplaced |= {number for number, category in categories.items() if is_misplaced(category)}
             unlisted -= {entry.file for entry in listed.values()} if _annotated(content) else set()
             unclear += sum(bool(entry.like) for entry in listed.values())
             missing += sum(entry.file is None and not entry.like for entry in listed.values())
@@ -167,7 +178,8 @@ class CocoSource(StillSource):
             write_aside(data, public_path(path.relative_to(self.root).as_posix(), names), text.encode())
         renamed = sum(public_path(file, names) != file for file in kept)
         left = len(others) - len(paths)
-        return list(sentences(captions, missing, unclear, unknown, left, renamed, len(unlisted), len(called), things))
+        counts = missing, unclear, unknown, left, renamed, len(unlisted), len(called)
+        return list(sentences(captions, *counts, things, own - things, len(misplaced)))
 
     def _listed(self, path: Path, content: dict[str, Any], on_disk: _Files) -> dict[int, _Listed]:
         """Image id → where it is. Raises SourceError."""
