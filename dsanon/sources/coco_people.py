@@ -90,8 +90,9 @@ def _annotated(annotation: dict[str, Any], size: tuple[int, int] | None, joints:
     silhouette = None
     if size and annotation.get("segmentation"):
         silhouette = from_segmentation(annotation["segmentation"], *size)
-    if annotation.get("bbox"):
-        body: Box | None = _body(annotation["bbox"], size)
+    body: Box | None
+    if annotation.get("bbox") and not _is_blank(annotation["bbox"]):
+        body = _body(annotation["bbox"], size)
     else:
         body = box_of(silhouette) if silhouette else None
     if silhouette and body and iou([around := box_of(silhouette)], [body])[0, 0] < _AGREED:
@@ -112,6 +113,11 @@ def _annotated(annotation: dict[str, Any], size: tuple[int, int] | None, joints:
         silhouette=silhouette,
         many=bool(annotation.get("iscrowd")),
     )
+
+
+def _is_blank(bbox: Any) -> bool:
+    """Whether it has neither width nor height: what tools write of somebody whose box they do not know."""
+    return isinstance(bbox, list) and len(bbox) == 4 and all(map(_number, bbox)) and bbox[2] == bbox[3] == 0
 
 
 def _body(bbox: Any, size: tuple[int, int] | None) -> Box:

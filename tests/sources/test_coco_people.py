@@ -93,6 +93,20 @@ def test_boxes_are_cut_off_at_the_border(tmp_path: Path, bbox: list[float], body
     assert body in [p.body for p in CocoSource(dataset(tmp_path, moved)).samples()[0].people]
 
 
+@pytest.mark.parametrize("regions", ["face", "body"])
+def test_a_box_without_width_and_height_is_none(tmp_path: Path, regions: str) -> None:
+    """A placeholder: the person may be anywhere, and so is their cover."""
+
+    def blank(content: dict[str, Any]) -> None:
+        content["annotations"].append(person(77, 1, bbox=[0, 0, 0, 0], segmentation=[]))
+        content["annotations"].append(person(78, 2, bbox=[0, 0, 0, 0]))
+
+    first, second, _ = CocoSource(dataset(tmp_path, blank)).samples()
+    assert [p.body for p in first.people] == [(10, 10, 30, 40), None]
+    assert (0, 0, 64, 48) in [region.box for region in assemble(first, [], 64, 48, regions)]
+    assert [p.body for p in second.people] == [(10, 0, 30, 48), (10, 10, 30, 40), (10, 10, 30, 40)]  # by its silhouette
+
+
 def test_without_a_box_the_silhouette_gives_it(tmp_path: Path) -> None:
     def bare(content: dict[str, Any]) -> None:
         del content["annotations"][0]["bbox"]
