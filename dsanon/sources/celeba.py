@@ -14,7 +14,7 @@ from pathlib import Path
 from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Box, Person, Sample
-from dsanon.sources.stills import StillSource, check_targets, printable, write_aside
+from dsanon.sources.stills import IMAGE_SUFFIXES, StillSource, check_targets, printable, write_aside
 from dsanon.storage import Bucket
 
 ALIGNED = ("img_align_celeba", "img_align_celeba_png")
@@ -33,7 +33,20 @@ LISTS: dict[str, tuple[int, int | None]] = {
 IDENTITIES = 10_177
 LARGEST = 1_000_000  # no identity, pixel or mark is beyond; numbers of identities are shuffled up to the largest
 
-_NUMBERED = re.compile(r"[0-9]+\.[A-Za-z0-9]+")
+# Names of columns that a release keeps; others may be somebody's
+COLUMNS = frozenset({"image_id", "x_1", "y_1", "width", "height"}) | {
+    *(f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"),
+    *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose"),
+    *("Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses"),
+    *("Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache"),
+    *("Narrow_Eyes", "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks"),
+    *("Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick"),
+    *("Wearing_Necklace", "Wearing_Necktie", "Young"),
+}
+
+_NUMBERED = re.compile(f"[0-9]+({'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES)))})", re.ASCII | re.IGNORECASE)
+# A line as CelebA has it; another, of numbers that Python reads as well (1_000), is written anew
+_LINE = re.compile(r"\S+([ \t]+-?[0-9]+)*", re.ASCII)
 
 Points = tuple[tuple[float, float], ...]
 
@@ -44,7 +57,7 @@ _ALIGNED: Points = ((70.5, 112.5), (107.6, 112.5), (88.8, 134.0), (72.2, 151.7),
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a list. stem: the image's number, whatever its suffix · line: its text."""
+    """One row of a list. stem: the image's number, whatever its suffix · line: its text, of a name and numbers."""
 
     stem: str
     numbers: tuple[int, ...]
@@ -105,7 +118,13 @@ class CelebaSource(StillSource):
                     " the released ones and tells something of the original people."
                 )
             if LISTS[path.name][0]:
-                lines = [str(len(kept)), _text(path)[1].rstrip(), *lines]
+                header, renamed = public_header(_text(path)[1])
+                lines = [str(len(kept)), header, *lines]
+                if renamed:
+                    sentences.append(
+                        f"{path.name}: {renamed} columns whose names are not CelebA's are called by their places"
+                        " (attribute_1 …)."
+                    )
             content = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
             write_aside(data, path.relative_to(self.root).as_posix(), content)
             if len(kept) < len(rows):
@@ -189,10 +208,21 @@ def read_list(path: Path) -> list[Row]:
             )
         if path.name == IDENTITY and numbers[0] < 1:
             raise SourceError(f"{path.name} line {number}: identity {numbers[0]}: expected 1 or more")
-        row = Row(_stem(fields[0]), numbers, line.rstrip())
+        text = line.rstrip()
+        if not _LINE.fullmatch(text):
+            text = " ".join([fields[0], *map(str, numbers)])
+        row = Row(_stem(fields[0]), numbers, text)
         if rows.setdefault(row.stem, row) is not row:
             raise SourceError(f"{path.name} line {number}: {fields[0]!r} has a row already: remove one of them")
     return list(rows.values())
+
+
+def public_header(line: str) -> tuple[str, int]:
+    """The names of columns as a release has them, and how many of them are not CelebA's."""
+    words = line.split()
+    said = [word if word in COLUMNS else f"attribute_{place}" for place, word in enumerate(words, 1)]
+    renamed = sum(new != old for new, old in zip(said, words, strict=True))
+    return (" ".join(said) if renamed else line.rstrip()), renamed
 
 
 def head_box(points: Points) -> Box:

@@ -14,7 +14,16 @@ from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
 from dsanon.sources.coco_people import bodies_known, in_shares, merge, person_of, united, whose
-from dsanon.sources.coco_release import is_unnamed, public, public_name, public_path, sentences, some
+from dsanon.sources.coco_release import (
+    is_misplaced,
+    is_unnamed,
+    own_names,
+    public,
+    public_name,
+    public_path,
+    sentences,
+    some,
+)
 from dsanon.sources.keypoints import COCO_JOINTS
 from dsanon.sources.silhouettes import LARGEST
 from dsanon.sources.stills import StillSource, check_targets, folded, printable, write_aside
@@ -86,11 +95,11 @@ class CocoSource(StillSource):
             for file, number, person in _people(path, content, listed):
                 merge(people.setdefault(file, []), number, person)
             things = [a["image_id"] for a in content.get("annotations", []) if "category_id" in a]
-            if kinds := {kind for kind in map(whose, content.get("categories", [])) if kind}:
+            if kinds := _annotated(content):
                 files = {entry.file for entry in listed.values() if entry.file}
                 told |= files
                 bodies |= files if kinds - {"head"} else set()
-            elif things:
+            elif things and not any(map(whose, content["categories"])):
                 names = [str(category.get("name")) for category in content["categories"]]
                 files = {file for n in things for file in (listed[n].file, *listed[n].like) if file}
                 mute[path.name] = files, names
@@ -140,7 +149,7 @@ class CocoSource(StillSource):
         images, others = self.tree.walk()
         on_disk, kept = _Files(images), {sample.file for sample in released}
         unknown, missing, unclear = 0, 0, 0
-        unlisted, called, things = set(kept), set(), set()
+        unlisted, called, misplaced, things, own = set(kept), set(), set(), set(), set()
         captions = False
         paths = self.inputs()
         for path in paths:
@@ -155,7 +164,9 @@ class CocoSource(StillSource):
             called |= {number for number, category in categories.items() if is_unnamed(category)}
             nobody = {number: str(c.get("name")) for number, c in categories.items() if not whose(c)}
             things |= {nobody[a["category_id"]] for a in _of(content, nobody)}
-            unlisted -= {entry.file for entry in listed.values()}
+            own |= own_names(categories.values())
+            misplaced |= {number for number, category in categories.items() if is_misplaced(category)}
+            unlisted -= {entry.file for entry in listed.values()} if _annotated(content) else set()
             unclear += sum(bool(entry.like) for entry in listed.values())
             missing += sum(entry.file is None and not entry.like for entry in listed.values())
             files = {
@@ -167,7 +178,8 @@ class CocoSource(StillSource):
             write_aside(data, public_path(path.relative_to(self.root).as_posix(), names), text.encode())
         renamed = sum(public_path(file, names) != file for file in kept)
         left = len(others) - len(paths)
-        return list(sentences(captions, missing, unclear, unknown, left, renamed, len(unlisted), len(called), things))
+        counts = missing, unclear, unknown, left, renamed, len(unlisted), len(called)
+        return list(sentences(captions, *counts, things, own - things, len(misplaced)))
 
     def _listed(self, path: Path, content: dict[str, Any], on_disk: _Files) -> dict[int, _Listed]:
         """Image id → where it is. Raises SourceError."""
@@ -296,10 +308,9 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
         raise SourceError(f"{path.name}: the category ids are {list(categories)}: expected whole numbers")
     people = {number: kind for number, category in categories.items() if (kind := whose(category))}
     seen: set[int] = set()
-    shares = [found for a in _of(content, people) if (found := in_shares(a)) is not None]
-    if shares and all(shares):
+    if shares := in_shares(_of(content, people)):
         raise SourceError(
-            f"{path.name}: no box and polygon of people is beyond 1, as if they were shares of the picture's sides:"
+            f"{path.name}: no {shares} of people is beyond 1, as if they were shares of the picture's sides:"
             " expected pixels"
         )
     for annotation in content.get("annotations", []):
@@ -333,6 +344,12 @@ def _people(path: Path, content: dict[str, Any], listed: dict[int, _Listed]) -> 
             yield entry.file, number, person_of(annotation, people[annotation["category_id"]], entry.size, joints)
         except (TypeError, ValueError, OverflowError) as error:
             raise SourceError(f"{where}: {error}; correct or remove it") from None
+
+
+def _annotated(content: dict[str, Any]) -> set[str]:
+    """What of people is annotated: persons, heads, crowds. A category without annotations says nothing of anybody."""
+    kinds = {_hashable(category.get("id")): whose(category) for category in content.get("categories", [])}
+    return {kind for annotation in _of(content, kinds) if (kind := kinds[_hashable(annotation["category_id"])])}
 
 
 def _of(content: dict[str, Any], categories: Container[Any]) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from dsanon.boxes import area, clip, hull, intersection, intersection_over_smaller, iou
 from dsanon.sample import Box, Person
-from dsanon.sources.keypoints import head_box
+from dsanon.sources.keypoints import HEAD, head_box
 from dsanon.sources.silhouettes import box_of, from_segmentation
 
 # Names of categories, in lower case and without an s at the end. A word of SURE anywhere in a name is enough
@@ -32,6 +32,8 @@ HEADS = frozenset({"face", "head", "human face", "human head", "person face", "p
 # Of box and silhouette; in COCO itself the box is the silhouette's
 _AGREED = 0.5
 _HELD = 0.25  # of the hull of box and joints: less, and one of both is wrong, so that all of both is hidden
+# Of the box's longer side: so far beyond it may a joint of the head lie; two of COCO's 116 do further, by 0.2
+_BEYOND = 0.1
 # A head is of somebody whose box holds so much of it and begins so much of the head's height above it at most; or whose
 # own head, by keypoints, shares so much of the smaller one with it
 _INSIDE, _BELOW, _SHARED = 0.8, 0.3, 0.6
@@ -88,25 +90,34 @@ def _annotated(annotation: dict[str, Any], size: tuple[int, int] | None, joints:
     silhouette = None
     if size and annotation.get("segmentation"):
         silhouette = from_segmentation(annotation["segmentation"], *size)
-    if annotation.get("bbox"):
-        body: Box | None = _body(annotation["bbox"], size)
+    body: Box | None
+    if annotation.get("bbox") and not _is_blank(annotation["bbox"]):
+        body = _body(annotation["bbox"], size)
     else:
         body = box_of(silhouette) if silhouette else None
     if silhouette and body and iou([around := box_of(silhouette)], [body])[0, 0] < _AGREED:
         silhouette, body = None, _hull(around, body)  # one of the two is wrong
     marked = _marked(annotation.get("keypoints") or [], joints)
+    head = head_box(marked, body)
     if body and marked:
         xs, ys = zip(*marked.values(), strict=True)
         around = _hull(body, (min(xs), min(ys), max(xs) + 1, max(ys) + 1))
         if area([body])[0] < _HELD * area([around])[0]:
-            silhouette, body = None, around
-    head = head_box(marked, body)
+            head = _with_head(around, marked)
+            silhouette, body = None, _clipped(head, size)
+        elif _is_beyond(marked, body):
+            head = _with_head(body, marked)
     return Person(
         body=body,
         head=_clipped(head, size) if head else None,
         silhouette=silhouette,
         many=bool(annotation.get("iscrowd")),
     )
+
+
+def _is_blank(bbox: Any) -> bool:
+    """Whether it has neither width nor height: what tools write of somebody whose box they do not know."""
+    return isinstance(bbox, list) and len(bbox) == 4 and all(map(_number, bbox)) and bbox[2] == bbox[3] == 0
 
 
 def _body(bbox: Any, size: tuple[int, int] | None) -> Box:
@@ -137,6 +148,21 @@ def _marked(values: Any, joints: Sequence[str]) -> dict[str, tuple[float, float]
         raise ValueError("keypoints are no list of x, y and visibility")
     triples = zip(values[::3], values[1::3], values[2::3], strict=True)
     return {joint: (float(x), float(y)) for joint, (x, y, seen) in zip(joints, triples, strict=False) if seen > 0}
+
+
+def _with_head(body: Box, marked: Mapping[str, tuple[float, float]]) -> Box:
+    """All of where the head may be if the joints contradict the box: nothing tells which of both is right."""
+    heads = [head_box(marked, body), head_box(marked, None)]
+    x0, y0, x1, y1 = hull([body, *(head for head in heads if head)])[0].tolist()
+    return x0, y0, x1, y1
+
+
+def _is_beyond(marked: Mapping[str, tuple[float, float]], body: Box) -> bool:
+    """Whether a joint of the head lies so far outside of the person's box that one of both is wrong."""
+    x0, y0, x1, y1 = body
+    spare = _BEYOND * max(x1 - x0, y1 - y0)
+    places = [marked[joint] for joint in HEAD if joint in marked]
+    return any(not (x0 - spare <= x <= x1 + spare and y0 - spare <= y <= y1 + spare) for x, y in places)
 
 
 def _number(value: Any) -> bool:
@@ -189,12 +215,20 @@ def _hull(one: Box, other: Box) -> Box:
     return x0, y0, x1, y1
 
 
-def in_shares(annotation: dict[str, Any]) -> bool | None:
-    """Whether a place is given in shares of the picture's sides, as other formats have it; None where none is given."""
-    values = [*_list(annotation.get("bbox"))]
-    for polygon in _list(annotation.get("segmentation")):
-        values += _list(polygon)
-    return all(_number(value) and value <= 1 for value in values) if values else None
+def in_shares(annotations: Iterable[dict[str, Any]]) -> str:
+    """What of all of them is given in shares of the picture's sides, as other formats have it; '' where nothing is."""
+    beyond: dict[str, bool] = {}
+    for annotation in annotations:
+        joints = _list(annotation.get("keypoints"))
+        triples = zip(joints[::3], joints[1::3], joints[2::3], strict=False)
+        marked = [value for x, y, seen in triples if seen for value in (x, y)]
+        polygons = [value for polygon in _list(annotation.get("segmentation")) for value in _list(polygon)]
+        boxes = [*_list(annotation.get("bbox")), *polygons]
+        for what, values in (("box and polygon", boxes), ("keypoint", marked)):
+            if values:
+                shares = all(_number(value) and value <= 1 for value in values)
+                beyond[what] = beyond.get(what, False) or not shares
+    return next((what for what, pixels in beyond.items() if not pixels), "")
 
 
 def _list(value: Any) -> list[Any]:

@@ -22,7 +22,26 @@ _LICENCES = frozenset(f"Attribution{terms} License" for terms in ("", "-NonComme
     *("No known copyright restrictions", "United States Government Work"),
     *("http://flickr.com/commons/usage/", "http://www.usa.gov/copyright.shtml"),
 }
-_COMMONS = re.compile(r"https?://(www\.)?creativecommons\.org/(licenses|publicdomain)/[a-z0-9./+-]{1,40}", re.ASCII)
+_COMMONS = re.compile(
+    r"https?://(www\.)?creativecommons\.org"
+    r"/(licenses/by(-nc)?(-sa|-nd)?/[1-4]\.[0-9](/[a-z]{2})?|publicdomain/(zero|mark)/1\.0)"
+    r"(/|/legalcode|/deed(\.[a-z]{2})?)?",
+    re.ASCII,
+)
+# COCO's own categories of things, and what these are sorted into; "thing" stands for whatever others are
+_THINGS = frozenset({"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"}) | {
+    *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
+    *("elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee"),
+    *("skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
+    *("tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple"),
+    *("sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch"),
+    *("potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard"),
+    *("cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors"),
+    *("teddy bear", "hair drier", "toothbrush"),
+}
+_ABOVE = frozenset({"vehicle", "outdoor", "animal", "accessory", "sports", "kitchen", "food", "furniture"}) | {
+    *("electronic", "appliance", "indoor", "none", "object", "thing"),
+}
 
 # What a release may say; every other field is dropped (URLs, dates, names, captions, unknown attributes).
 _INFO = ("description", "version", "year")
@@ -115,8 +134,19 @@ def is_unnamed(category: dict[str, Any]) -> bool:
     return bool(whose(category)) and not impersonal(category.get("name"))
 
 
+def is_misplaced(category: dict[str, Any]) -> bool:
+    """Whether a category of things is sorted into what may be somebody's name."""
+    above = category.get("supercategory", "thing")
+    return not whose(category) and not (isinstance(above, str) and above in {*_ABOVE, category.get("name")})
+
+
+def own_names(categories: Iterable[dict[str, Any]]) -> set[str]:
+    """The names of categories of things that are not COCO's: a release keeps them, whatever they are."""
+    return {str(category.get("name")) for category in categories if not whose(category)} - _THINGS
+
+
 def _category(category: dict[str, Any]) -> dict[str, Any]:
-    out = _only(category, _CATEGORY)
+    out = _only(category, _CATEGORY) | ({"supercategory": "thing"} if is_misplaced(category) else {})
     if whose(category):
         above = category.get("supercategory", "person")
         above = above if above and impersonal(above) else "person"
@@ -148,8 +178,13 @@ def sentences(
     unlisted: int,
     called: int,
     things: Collection[str],
+    own: Collection[str],
+    misplaced: int,
 ) -> Iterator[str]:
-    """What CARD.md says. things: names of categories that annotations have and that are of nobody"""
+    """What CARD.md says. things: names of categories that annotations have and that are of nobody
+
+    own: those that no annotation has, and that are not COCO's · misplaced: categories whose supercategory went
+    """
     yield (
         "The json files keep the released images, those of their licences that are COCO's own or Creative Commons', and"
         " every geometry (boxes, polygons, run lengths, keypoints); flickr_url, coco_url, date_captured, every"
@@ -170,12 +205,22 @@ def sentences(
     if others > 0:
         yield f"{others} other files of the source were not released."
     if unlisted:
-        yield f"{unlisted} images are listed in no json file: nobody annotated who is in them, detectors alone looked."
+        yield (
+            f"{unlisted} images are listed in no json file that has annotations of people: nobody annotated who is in"
+            " them, detectors alone looked."
+        )
     if things:
         yield (
             f"Taken for things, so that their boxes and polygons hide nobody: {some(sorted(things), 100)}. Were one of"
             " them of people, its name in the source has to say so ('person')."
         )
+    if own:
+        yield (
+            "Other categories of things that keep their names, and that nothing is annotated as:"
+            f" {some(sorted(own), 100)}. Were one of these somebody's name, it has to be taken out of the source."
+        )
+    if misplaced:
+        yield f"{misplaced} supercategories of things that are not COCO's own are called 'thing'."
     if renamed:
         yield (
             f"Tokens replace the names of {renamed} images (or of their folders) that are more than numbers and words"

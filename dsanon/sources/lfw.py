@@ -102,6 +102,12 @@ class LfwSource(StillSource):
             "How many images a person has and which of them are paired is as in the public LFW, which can tell who"
             " is meant by the pseudonym of a person with many images.",
         ]
+        gaps = sum(max(new.values()) > len(new) for new in numbers.values())
+        if gaps:
+            sentences.append(
+                f"The images of {gaps} people are numbered among all that the source has of them, of which the release"
+                " has a part: the numbers tell that there are more, and may tell how many."
+            )
         for path in self.inputs():
             rewrite = _rewrite_pairs if path.name in PAIRS else _rewrite_people
             text, sentence = rewrite(path, numbers, names)
@@ -135,7 +141,10 @@ class LfwSource(StillSource):
         return Sample(printable(file), file, (Person(subject, head_share=_PRIOR),), someone=True, problem=problem)
 
     def _renumbered(self, person: str, names: Names) -> dict[int, int]:
-        """Image number on disk → released number, 1 … n in a keyed order: a gap would tell who it is."""
+        """Image number on disk → released number, 1 … n in a keyed order: a gap of the source's would tell who it is.
+
+        Of all that are on disk: whoever writes one shard does not know which images the others release.
+        """
         if person not in self._numbers:
             files = self.tree.children(f"{self.folder}{person}/")
             matches = [_IMAGE.fullmatch(f"{person}/{file}") for file in files]

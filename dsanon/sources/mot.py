@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -87,8 +87,9 @@ class MotSource(StillSource):
 
         det.txt has the public detections, all that a sequence without gt.txt tells of people, and who published them
         has left out what was too unsure: so each is taken for somebody, whatever its confidence, unless it is one of
-        those that gt.txt has (which is complete only for the people that the benchmark considers). Without det.txt,
-        nothing tells of bodies in a frame of which gt.txt has no row: it may be one that nobody annotated.
+        those that gt.txt has (which is complete only for the people that the benchmark considers). Nothing tells of
+        bodies in a frame of which gt.txt has no row and that is before det.txt's first frame or behind its last: it may
+        be one at which nobody looked.
         """
         sequences = _sequences(walk(self.root)[0])
         if not sequences:
@@ -141,15 +142,11 @@ class MotSource(StillSource):
         detections: dict[int, list[Box]] = {}
         for row in self._rows(folder, _DET):
             detections.setdefault(row.frame, []).append(_box(row.values, size))
-        told, file = (annotated, _GT) if annotated else (detections.keys(), _DET)
-        if told and not told & frames.keys():
-            raise SourceError(f"{folder}/{file} has no row of any frame in img1: expected frame 1 for 000001.jpg")
-        if told and 0 in frames and 0 not in told:
-            raise SourceError(
-                f"{folder}/{file} counts frames from 1, img1 from 0: expected frame 1 for 000001.jpg; rename the images"
-            )
+        _check_count(annotated, frames.keys(), f"{folder}/{_GT}")
+        _check_count(detections.keys(), frames.keys(), f"{folder}/{_DET}")
         for frame in detections.keys() & frames.keys():
             people.setdefault(frame, []).extend(_others(detections[frame], people.get(frame, ())))
+        detected = range(min(detections), max(detections) + 1) if detections else range(0)
         rate = frame_rate(self.root / folder / "seqinfo.ini")
         for frame, image in frames.items():
             yield Sample(
@@ -160,7 +157,7 @@ class MotSource(StillSource):
                 size=size,
                 problem=link_problem(self.root, image),
                 time=frame / rate,
-                bodies=bool(detections) or frame in annotated,
+                bodies=frame in annotated or frame in detected,
             )
 
     def _rows(self, folder: str, name: str) -> Iterator[_Row]:
@@ -194,6 +191,28 @@ def _sequences(files: Iterable[str]) -> dict[str, dict[int, str]]:
     """Folder of a sequence → frame number → file, of what is in ``FOLDER/img1/``. Raises SourceError."""
     inside = (file for file in files if PurePosixPath(file).parent.name == "img1" and file.count("/") in (2, 3))
     return {folder.removesuffix("/img1"): frames for folder, frames in frames_of(inside).items()}
+
+
+def _check_count(told: Set[int], frames: Set[int], file: str) -> None:
+    """Raises SourceError where the frames that ``file`` tells of are counted otherwise than the images are.
+
+    Each box would lie where its person is a frame earlier or later.
+    """
+    if not told:
+        return
+    if min(told) < 1 and min(told) not in frames:
+        raise SourceError(
+            f"{file} counts frames from {min(told)}, img1 from {min(frames)}: expected frame 1 for 000001.jpg; renumber"
+            " its rows"
+        )
+    if not told & frames:
+        raise SourceError(
+            f"{file} has no row of any frame in img1: expected frame 1 for 000001.jpg; number its rows so, or remove it"
+        )
+    if 0 in frames and 0 not in told:
+        raise SourceError(
+            f"{file} counts frames from 1, img1 from 0: expected frame 1 for 000001.jpg; rename the images"
+        )
 
 
 def _people(values: Sequence[float], sequence: str, size: tuple[int, int] | None, where: str) -> Iterator[Person]:

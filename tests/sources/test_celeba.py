@@ -14,7 +14,7 @@ from dsanon.errors import SourceError
 from dsanon.naming import Names
 from dsanon.sample import Sample
 from dsanon.sources import open_source
-from dsanon.sources.celeba import CelebaSource, head_box
+from dsanon.sources.celeba import COLUMNS, CelebaSource, head_box, public_header
 
 NAMES = Names(b"c" * 32)
 LANDMARKS = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
@@ -159,6 +159,30 @@ def test_publish_keeps_the_rows_of_released_images(tmp_path: Path, official: boo
     assert any("identity_CelebA.txt: 3 of 4 rows" in sentence for sentence in sentences)
 
 
+def test_names_in_lists_are_celebas_or_none(tmp_path: Path) -> None:
+    root = make(tmp_path / "source")
+    (root / "list_attr_celeba.txt").write_text("1\nIs_Jane_Doe Male\tJane \n 000001.jpg 1  -1 +1\n")
+    (root / "list_bbox_celeba.txt").write_text("1\nJane x_1 y_1 width height\n000001.JPG    95  71 226 1_0\n")
+    source = CelebaSource(root)
+    sentences = source.publish(tmp_path / "data", source.samples(), NAMES)
+    assert (
+        tmp_path / "data/list_attr_celeba.txt"
+    ).read_text() == "1\nattribute_1 Male attribute_3\n000001.jpg 1 -1 1\n"
+    assert (tmp_path / "data/list_bbox_celeba.txt").read_text() == (
+        "1\nattribute_1 x_1 y_1 width height\n000001.JPG 95 71 226 10\n"
+    )
+    told = [sentence for sentence in sentences if "columns whose names are not CelebA's" in sentence]
+    assert [sentence.split(" columns")[0] for sentence in told] == [
+        "list_bbox_celeba.txt: 1",
+        "list_attr_celeba.txt: 2",
+    ]
+
+
+def test_every_column_of_celeba_keeps_its_name() -> None:
+    assert len(COLUMNS) == 40 + 10 + 5
+    assert public_header(f"{LANDMARKS} ") == (LANDMARKS, 0)
+
+
 def test_identity_numbers_are_a_keyed_bijection(tmp_path: Path) -> None:
     make(tmp_path / "source")
     people = list(range(1, 400))
@@ -207,6 +231,7 @@ def test_files_of_the_source_that_are_not_copied_are_counted(tmp_path: Path) -> 
         ("identity_CelebA.txt", "000001.jpg 0\n", "identity 0: expected 1 or more"),
         ("identity_CelebA.txt", "000001.jpg 1\n000001.jpg 2\n", "line 2: '000001.jpg' has a row already"),
         ("identity_CelebA.txt", "Jane/000001.jpg 1\n", "identity_CelebA.txt line 1"),
+        ("list_eval_partition.txt", "000001.JaneDoe 0\n", "line 1: .*expected 000001.jpg and 1 whole numbers"),
         ("list_eval_partition.txt", "000001.jpg 0 0\n", "list_eval_partition.txt line 1"),
         ("list_landmarks_align_celeba.txt", f"1\n{LANDMARKS}\n000001.jpg 1 2 3\n", "line 3: .* 10 whole numbers"),
         ("list_landmarks_align_celeba.txt", "000001.jpg 1 2 3\n", "line 1: .*expected the number of images"),

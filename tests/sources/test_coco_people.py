@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_jsons import dataset, joints, one_json, person
+from coco_jsons import CAT, PERSON, dataset, joints, one_json, person
 
+from dsanon.boxes import area, intersection
 from dsanon.errors import SourceError
+from dsanon.naming import Names
+from dsanon.regions import assemble
 from dsanon.sample import Photo, Sample
 from dsanon.sources.coco import CocoSource
 from dsanon.sources.silhouettes import to_mask
@@ -48,6 +51,23 @@ def test_people_of_several_files_are_one(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("kinds", [[], [17]], ids=["image_info", "things alone"])
+def test_a_category_of_people_without_annotations_tells_of_nobody(tmp_path: Path, kinds: list[int]) -> None:
+    root = one_json(tmp_path / "in", ["1.png", "2.png"], ["val2017/1.png", "val2017/2.png"])
+    path = root / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text()) | {"categories": [PERSON, CAT]}
+    content["annotations"] = [person(20 + n, 1, category_id=kind) for n, kind in enumerate(kinds)]
+    path.write_text(json.dumps(content))
+    source = CocoSource(root)
+    assert [sample.bodies for sample in source.samples()] == [False, False]
+    told = " ".join(source.publish(tmp_path / "out", source.samples(), Names(b"n" * 32)))
+    assert "2 images are listed in no json file that has annotations of people" in told
+    content["annotations"].append(person(30, 1))
+    path.write_text(json.dumps(content))
+    assert [sample.bodies for sample in source.samples()] == [True, True]  # nobody is in the second
+    assert "annotations of people" not in " ".join(source.publish(tmp_path / "out", source.samples(), Names(b"n" * 32)))
+
+
 def test_the_same_id_for_two_people_is_two_people(tmp_path: Path) -> None:
     def moved(content: dict[str, Any]) -> None:
         content["annotations"][0] |= {"bbox": [40, 10, 20, 30], "segmentation": []}
@@ -71,6 +91,20 @@ def test_boxes_are_cut_off_at_the_border(tmp_path: Path, bbox: list[float], body
         content["annotations"][0] |= {"id": 99, "bbox": bbox, "segmentation": []}
 
     assert body in [p.body for p in CocoSource(dataset(tmp_path, moved)).samples()[0].people]
+
+
+@pytest.mark.parametrize("regions", ["face", "body"])
+def test_a_box_without_width_and_height_is_none(tmp_path: Path, regions: str) -> None:
+    """A placeholder: the person may be anywhere, and so is their cover."""
+
+    def blank(content: dict[str, Any]) -> None:
+        content["annotations"].append(person(77, 1, bbox=[0, 0, 0, 0], segmentation=[]))
+        content["annotations"].append(person(78, 2, bbox=[0, 0, 0, 0]))
+
+    first, second, _ = CocoSource(dataset(tmp_path, blank)).samples()
+    assert [p.body for p in first.people] == [(10, 10, 30, 40), None]
+    assert (0, 0, 64, 48) in [region.box for region in assemble(first, [], 64, 48, regions)]
+    assert [p.body for p in second.people] == [(10, 0, 30, 48), (10, 10, 30, 40), (10, 10, 30, 40)]  # by its silhouette
 
 
 def test_without_a_box_the_silhouette_gives_it(tmp_path: Path) -> None:
@@ -199,19 +233,67 @@ def test_a_silhouette_beside_its_box_hides_neither(tmp_path: Path) -> None:
     assert (first.silhouette, first.body) == (None, (1, 1, 30, 40))
 
 
-def test_a_face_far_from_its_box_is_covered_with_it(tmp_path: Path) -> None:
-    root = one_json(tmp_path, ["1.png"], ["val2017/1.png"])
+def with_joints(
+    root: Path, bbox: list[float], size: tuple[int, int] = (64, 48), **marked: tuple[float, float, int]
+) -> Sample:
+    """The sample of one json with somebody of that box, a silhouette in it, and joints."""
+    root = one_json(root, ["1.png"], ["val2017/1.png"])
     path = root / "annotations/instances_val2017.json"
     content = json.loads(path.read_text())
-    content["annotations"][0] |= {"bbox": [0, 0, 8, 8], "segmentation": []} | joints(
-        nose=(50, 30, 2), left_eye=(52, 28, 2)
-    )
+    x, y, w, h = bbox
+    content["images"][0] |= dict(zip(("width", "height"), size, strict=True))
+    content["annotations"][0] |= {"bbox": bbox, "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]]}
+    content["annotations"][0] |= joints(**marked)
     path.write_text(json.dumps(content))
-    (one,) = CocoSource(root).samples()[0].people
+    (sample,) = CocoSource(root).samples()
+    return sample
+
+
+def test_a_face_far_from_its_box_is_covered_with_it(tmp_path: Path) -> None:
+    (one,) = with_joints(tmp_path, [0, 0, 8, 8], nose=(50, 30, 2), left_eye=(52, 28, 2)).people
     assert one.silhouette is None
-    assert one.body == (0, 0, 53, 31)
+    assert one.body == one.head
+    assert one.body is not None
+    x0, y0, x1, y1 = one.body
+    assert (x0, y0) == (0, 0)
+    assert x1 > 53
+    assert y1 >= 31
+
+
+FACE = {"nose": (0, 0), "left_eye": (3, -3), "right_eye": (-3, -3)}
+
+
+@pytest.mark.parametrize(
+    ("at", "others", "silhouette"),
+    [
+        ((20, 20), {}, False),  # far above: less than a quarter of both is the box
+        ((20, 20), {"left_ankle": (20, 90, 2)}, False),
+        ((300, 465), {}, True),  # beside the box's top, in somebody else
+        (None, {"left_hip": (20, 20, 2), "left_ankle": (22, 90, 2)}, False),  # no head among the joints
+    ],
+)
+def test_where_joints_contradict_the_box_the_head_is_hidden_in_both(
+    tmp_path: Path, at: tuple[float, float] | None, others: dict[str, tuple[float, float, int]], silhouette: bool
+) -> None:
+    """Of somebody tall the top alone would be covered: of the box, or of where the joints are."""
+    face = {joint: (at[0] + x, at[1] + y, 2) for joint, (x, y) in FACE.items()} if at else {}
+    sample = with_joints(tmp_path, [100, 460, 60, 160], (320, 640), **face, **others)
+    assert (sample.people[0].silhouette is not None) is silhouette
+    (cover,) = assemble(sample, [], 320, 640, "face")
+    places = [(100.0, 460.0, 160.0, 620.0), *((x - 9, y - 9, x + 9, y + 9) for x, y, _ in face.values())]
+    assert all(intersection([cover.box], [place])[0, 0] == area([place])[0] for place in places)
+
+
+def test_a_joint_a_little_beyond_the_box_is_no_contradiction(tmp_path: Path) -> None:
+    face = {joint: (110 + x, 297 + y, 2) for joint, (x, y) in FACE.items()}
+    (one,) = with_joints(tmp_path, [10, 300, 200, 320], (320, 640), **face).people
     assert one.head is not None
-    assert one.head[2] > 53
+    assert one.head[3] < 400
+
+
+def test_joints_in_shares_of_the_picture_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"instances_val2017\.json: no keypoint of people is beyond 1"):
+        with_joints(tmp_path, [10, 10, 20, 30], nose=(0.3, 0.3, 2), left_eye=(0.32, 0.28, 1))
 
 
 def test_heads_of_two_files_are_one_only_in_one_place(tmp_path: Path) -> None:

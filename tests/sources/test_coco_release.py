@@ -93,6 +93,55 @@ def test_a_description_is_cocos_own_or_dropped(tmp_path: Path, description: Any,
     assert "every description but COCO's own ('COCO 2017 Dataset')" in sentences[0]
 
 
+@pytest.mark.parametrize(
+    ("url", "stays"),
+    [
+        ("http://creativecommons.org/licenses/by-nc-sa/2.0/", True),
+        ("https://www.creativecommons.org/licenses/by/4.0/legalcode", True),
+        ("https://creativecommons.org/licenses/by-nd/3.0/de/deed.de", True),
+        ("https://creativecommons.org/publicdomain/zero/1.0", True),
+        ("https://creativecommons.org/publicdomain/mark/1.0/deed", True),
+        ("http://creativecommons.org/licenses/by/2.0/aaron-eckhart", False),
+        ("http://creativecommons.org/licenses/by/2.0/de/aaron", False),
+        ("http://creativecommons.org/licenses/aaron/2.0/", False),
+        ("http://creativecommons.org/publicdomain/eckhart/1.0/", False),
+        ("http://creativecommons.org/licenses/by/2.0/deed.aaron", False),
+        ("http://creativecommons.org/licenses/by/2.0/\n", False),
+    ],
+)
+def test_an_address_of_a_licence_is_of_creative_commons(tmp_path: Path, url: str, stays: bool) -> None:
+    def licensed(content: dict[str, Any]) -> None:
+        content["licenses"] = [{"id": 1, "name": "(c) Aaron", "url": url}]
+
+    publish(dataset(tmp_path / "in", licensed), tmp_path / "out")
+    written = json.loads((tmp_path / "out/annotations/instances_val2017.json").read_text())
+    assert written["licenses"] == [{"id": 1, "url": url} if stays else {"id": 1}]
+
+
+def test_names_of_things_stay_and_are_told_and_what_they_are_sorted_into_is_cocos(tmp_path: Path) -> None:
+    def sorted_into(content: dict[str, Any]) -> None:
+        content["categories"] += [
+            {"id": 18, "name": "dog", "supercategory": "house of Aaron Eckhart"},
+            {"id": 19, "name": "helmet", "supercategory": "helmet"},
+            {"id": 20, "name": "drone", "supercategory": ["Aaron"]},
+            {"id": 21, "name": "kite"},
+        ]
+
+    told = " ".join(publish(dataset(tmp_path / "in", sorted_into), tmp_path / "out"))
+    written = json.loads((tmp_path / "out/annotations/instances_val2017.json").read_text())
+    assert written["categories"] == [
+        PERSON,
+        CAT,
+        {"id": 18, "name": "dog", "supercategory": "thing"},
+        {"id": 19, "name": "helmet", "supercategory": "helmet"},
+        {"id": 20, "name": "drone", "supercategory": "thing"},
+        {"id": 21, "name": "kite"},
+    ]
+    assert "that nothing is annotated as: 'drone', 'helmet'. Were one" in told
+    assert "2 supercategories of things that are not COCO's own are called 'thing'." in told
+    assert "hide nobody: 'cat'." in told
+
+
 @pytest.mark.parametrize("info", [None, [], "Aaron Eckhart", {}])
 def test_without_an_info_there_is_nothing_to_say(tmp_path: Path, info: Any) -> None:
     publish(dataset(tmp_path / "in", lambda content: content.update(info=info)), tmp_path / "out")

@@ -368,3 +368,19 @@ def test_the_real_lfw(shared: Path, tmp_path: Path) -> None:
     mentioned = pairs_people(shared / "data/lfw/pairs.txt")
     assert len({sample.people[0].subject for sample in samples} - mentioned) == 1468
     assert pairs_people(tmp_path / "pairs.txt") == {NAMES.subject("dataset", name) for name in mentioned}
+
+
+@pytest.mark.parametrize("key", [0, 1, 2, 3])
+def test_the_card_says_where_numbers_tell_of_images_that_are_not_released(tmp_path: Path, key: int) -> None:
+    source, names = LfwSource(make(tmp_path / "lfw")), Names(bytes([key]) * 32)
+    samples = source.samples()
+    some = [sample for sample in samples if not sample.file.endswith(("_0003.jpg", "_0004.jpg"))]
+    told = {len(released): " ".join(source.publish(tmp_path, released, names)) for released in (samples, some)}
+    last: dict[str, int] = {}
+    for sample in some:
+        person, number = source.target(sample, names).removesuffix(".jpg").rsplit("_", 1)
+        last[person] = max(int(number), last.get(person, 0))
+    beyond = sum(number > 2 for number in last.values())  # nobody has more in this release
+    assert "numbered among all that the source has" not in told[len(samples)]
+    assert (f"The images of {beyond} people are numbered among all" in told[len(some)]) is (beyond > 0)
+    assert beyond

@@ -142,6 +142,13 @@ def test_of_a_frame_without_a_row_nothing_is_known_but_by_detections(tmp_path: P
     assert [sample.bodies for sample in MotSource(root).samples()] == [True] * 3
 
 
+@pytest.mark.parametrize("gt", [None, "1,1,10,10,20,30,1,1,1\n6,1,10,10,20,30,1,1,1\n"])
+def test_detections_tell_of_the_frames_from_their_first_to_their_last(tmp_path: Path, gt: str | None) -> None:
+    det = "2,-1,10.5,10,20,30,0.7\n4,-1,10.5,10,20,30,0.7\n"
+    known = [sample.bodies for sample in MotSource(sequence(tmp_path, gt=gt, frames=6, det=det)).samples()]
+    assert known == [bool(gt), True, True, True, False, bool(gt)]
+
+
 def test_a_number_that_is_twice_in_a_frame_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gt\.txt line 2: 'MOT17-02-FRCNN/4' is in frame 1 twice"):
         people(tmp_path, "1,4,10,10,20,30,1,1,1\n1,4,40,10,20,30,1,1,1\n")
@@ -162,6 +169,27 @@ def test_images_that_are_counted_from_0_are_told(tmp_path: Path) -> None:
         (path / f"{number:06d}.jpg").rename(path / f"{number - 1:06d}.jpg")
     with pytest.raises(SourceError, match=r"gt\.txt counts frames from 1, img1 from 0"):
         MotSource(root).samples()
+
+
+@pytest.mark.parametrize("file", ["gt/gt.txt", "det/det.txt"])
+def test_rows_that_are_counted_from_0_are_told(tmp_path: Path, file: str) -> None:
+    """Each box would lie where its person was a frame before, whatever the other file counts from."""
+    root = sequence(tmp_path, gt="".join(f"{n},4,10,10,20,30,1,1,1\n" for n in (1, 2, 3)))
+    assert len(MotSource(root).samples()) == 3
+    (root / "train/MOT17-02-FRCNN" / file).write_text("".join(f"{n},4,10,10,20,30,1\n" for n in (0, 1, 2)))
+    with pytest.raises(SourceError, match=rf"{file} counts frames from 0, img1 from 1: .* renumber its rows"):
+        MotSource(root).samples()
+    path = root / "train/MOT17-02-FRCNN/img1"
+    for number in (1, 2, 3):
+        (path / f"{number:06d}.jpg").rename(path / f"{number - 1:06d}.jpg")
+    other = "det/det.txt" if file == "gt/gt.txt" else "gt/gt.txt"  # which is right no more
+    with pytest.raises(SourceError, match=rf"{other} counts frames from 1, img1 from 0"):
+        MotSource(root).samples()
+
+
+def test_detections_of_other_frames_alone_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"det\.txt has no row of any frame in img1"):
+        MotSource(sequence(tmp_path, det="9,-1,10,10,20,30,1\n")).samples()
 
 
 def test_bad_detections_and_frames(tmp_path: Path) -> None:
