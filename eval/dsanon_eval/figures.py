@@ -91,7 +91,7 @@ def measure(
             "only to be compared with the controls of this run"
         )
     rows = {control: control for control in gathered.pictures} | {"release": means.method}
-    return paper.stated(figures, paper.EVERY, rows), curves, notes
+    return paper.stated(figures, paper.OF_DATASET.get(case.dataset, {}), rows), curves, notes
 
 
 def _treated(gathered: Gathered) -> np.ndarray:
