@@ -106,7 +106,9 @@ def _detected(gathered: Gathered, original: Picture, control: str, picture: Pict
     treated = _treated(gathered)
     parts = {"detection_rate": treated}
     if not treated.all():
-        parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}
+        parts["detection_rate_covered"] = ~treated
+    if control == "release" or not treated.all():  # the release owes it, whoever was treated
+        parts["detection_rate_all"] = np.ones_like(treated)
     out = []
     for detector, again in picture.found.items():
         before = original.found[detector] & picture.looked
