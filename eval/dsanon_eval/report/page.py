@@ -32,7 +32,10 @@ from dsanon_eval.review.queue import build, current_queue
 from dsanon_eval.seeing.clips import frame_of
 
 RISKIEST = 24  # regions that the page shows
-_ROWS = "Square: the release; circle: a control; bar: 95 % interval; cross: the paper; upright line: the gate."
+_ROWS = (
+    "Square: the release; circle: a control; bar: 95 % interval; cross: the paper; upright stroke: the gate; "
+    "dotted line: chance."
+)
 _ORDER = ("release", "original", "blackout")  # controls that stand first in a table; chance comes last
 
 
