@@ -72,9 +72,9 @@ def test_rows_say_what_they_are_which_way_is_better_and_where_a_guess_lies(tmp_p
     text = [element.text for element in drawn.iter() if element.tag.endswith("text")]
     assert {"recall_at_1", "lower is better", "release", "original"} <= set(text)
     assert "chance" not in text  # a line, and no row
-    lines = [element for element in drawn.iter() if (element.get("id") or "").endswith("-chance")]
-    assert len(lines) == 2  # each model has its own
-    assert all("stroke-dasharray" in ElementTree.tostring(line, "unicode") for line in lines)
+    lines = {name: element for element in drawn.iter() if "-chance_" in (name := element.get("id") or "")}
+    assert set(lines) == {"rows-chance_0", "rows-chance_1"}  # each model has its own
+    assert all("stroke-dasharray" in ElementTree.tostring(line, "unicode") for line in lines.values())
     figures = [Measurement("detection_rate", "m", control, 0.5, None, 9) for control in ("release", "blur9")]
     assert "higher is better" in draw_rows(figures, tmp_path / "rows.png", "share", True)
     figures = [Measurement("unheard_of", "m", control, 0.5, None, 9) for control in ("release", "blur9")]

@@ -118,8 +118,8 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str, share: bo
                 axes.plot(figure.paper, at, "x", color=_INK, markersize=6, markeredgewidth=1.3)
             if figure.gate:
                 axes.plot((figure.gate.bound,) * 2, (at - 0.45, at + 0.45), color=_INK, linewidth=1.2)
-        for value, top, bottom in guesses:
-            axes.plot((value, value), (top, bottom), color=_INK, linewidth=1, linestyle=":", gid="chance")
+        for number, (value, top, bottom) in enumerate(guesses):
+            axes.plot((value, value), (top, bottom), color=_INK, linewidth=1, linestyle=":", gid=f"chance_{number}")
         axes.set_yticks([at for at, _, _ in rows], [_label(control) for _, control, _ in rows])
         for at, model in heads:
             axes.annotate(
