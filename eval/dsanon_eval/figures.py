@@ -93,7 +93,7 @@ def measure(
             "only to be compared with the controls of this run"
         )
     rows = {control: control for control in gathered.pictures} | {"release": means.method}
-    return paper.stated(figures, paper.EVERY, rows), curves, notes
+    return paper.stated(figures, paper.OF_DATASET.get(case.dataset, {}), rows), curves, notes
 
 
 def _treated(gathered: Gathered) -> np.ndarray:
@@ -108,7 +108,9 @@ def _detected(gathered: Gathered, original: Picture, control: str, picture: Pict
     treated = _treated(gathered)
     parts = {"detection_rate": treated}
     if not treated.all():
-        parts |= {"detection_rate_covered": ~treated, "detection_rate_all": np.ones_like(treated)}
+        parts["detection_rate_covered"] = ~treated
+    if control == "release" or not treated.all():  # the release owes it, whoever was treated
+        parts["detection_rate_all"] = np.ones_like(treated)
     out = []
     for detector, again in picture.found.items():
         before = original.found[detector] & picture.looked

@@ -35,24 +35,42 @@ def test_n_is_the_faces_found_before() -> None:
     assert measure("hog", "release", [False], [True], ["a"]) == []
 
 
-def test_covered_faces_are_not_expected_to_be_found() -> None:
-    """Two painted faces are found again; of two covered ones neither is: the gate is passed, and all three are told."""
+STATUSES: tuple[Status, Status] = ("fallback", "anonymized")
+
+
+def found_again(treated: list[bool]) -> dict[str, tuple[float, int, bool | None]]:
+    """Value, n and verdict of an audit in which every painted face is found again, and no covered one."""
     region = Region("face", PLACE)
-    status: tuple[Status, ...] = ("anonymized", "fallback", "anonymized", "fallback")
-    faces = [Face(str(i), True, str(i), "s", one, region) for i, one in enumerate(status)]
-    nothing = np.zeros((4, 0), np.float32)
+    faces = [Face(str(i), True, str(i), "s", STATUSES[one], region) for i, one in enumerate(treated)]
+    n = len(treated)
+    nothing = np.zeros((n, 0), np.float32)
 
     def picture(found: list[bool]) -> Picture:
-        return Picture(np.ones(4, bool), {"hog": np.array(found)}, {}, nothing, nothing, nothing)
+        return Picture(np.ones(n, bool), {"hog": np.array(found)}, {}, nothing, nothing, nothing)
 
-    seen = {"original": picture([True] * 4), "release": picture([True, False, True, False])}
-    gathered = Gathered(faces, [""] * 4, [""], seen)
+    seen = {"original": picture([True] * n), "release": picture(treated)}
+    gathered = Gathered(faces, [""] * n, [""], seen)
     rows = _detected(gathered, seen["original"], "release", seen["release"])
-    figures, _ = gates.apply(gates.read_rules(gates.SHIPPED, "mot"), rows)
-    told = {figure.name: (figure.value, figure.n, figure.passed) for figure in figures}
-    assert told == {
-        "detection_rate": (1.0, 2, True),
-        "detection_rate_covered": (0.0, 2, None),
-        "detection_rate_all": (0.5, 4, None),
-    }
     assert _detected(gathered, seen["original"], "original", seen["original"]) == []
+    rules = [rule for rule in gates.read_rules(gates.SHIPPED, "mot") if rule.model == "hog"]
+    figures, _ = gates.apply(rules, rows)
+    assert gates.unasked(rules, figures) == [] or not any(treated)
+    return {figure.name: (figure.value, figure.n, figure.passed) for figure in figures}
+
+
+def test_covered_faces_are_not_expected_to_be_found() -> None:
+    """Four painted faces are found again, and a covered one is not: both gates are passed, and all three are told."""
+    assert found_again([True, False, True, True, True]) == {
+        "detection_rate": (1.0, 4, True),
+        "detection_rate_covered": (0.0, 1, None),
+        "detection_rate_all": (0.8, 5, True),
+    }
+    assert found_again([True, False, True, False])["detection_rate_all"] == (0.5, 4, False)  # too many were covered
+    assert found_again([True, True]) == {"detection_rate": (1.0, 2, True), "detection_rate_all": (1.0, 2, True)}
+
+
+def test_a_release_that_covered_everybody_passes_no_gate_of_detection() -> None:
+    assert found_again([False, False]) == {
+        "detection_rate_covered": (0.0, 2, None),
+        "detection_rate_all": (0.0, 2, False),
+    }

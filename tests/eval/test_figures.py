@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from dsanon_eval.measurement import Curve, Gate, Measurement
+from dsanon_eval.report.better import better
 from dsanon_eval.report.curves import read_curves
 from dsanon_eval.report.figures import draw_curves, draw_rows, finite
 from PIL import Image
@@ -78,3 +79,34 @@ def test_what_is_no_number_is_not_drawn() -> None:
     assert finite(Measurement("a", "m", "release", 0.5, None, 1))
     assert not finite(Measurement("a", "m", "release", math.nan, None, 1))
     assert not finite(Measurement("a", "m", "release", 0.5, (0.1, math.inf), 1))
+
+
+def test_rows_say_what_they_are_which_way_is_better_and_where_a_guess_lies(tmp_path: Path) -> None:
+    rows = {"release": 0.1, "original": 0.9, "chance": 0.02}
+    figures = [Measurement("recall_at_1", m, control, value, None, 9) for m in "ab" for control, value in rows.items()]
+    drawn = ElementTree.fromstring(draw_rows(figures, tmp_path / "rows.png", "share", True))
+    text = [element.text for element in drawn.iter() if element.tag.endswith("text")]
+    assert {"recall_at_1", "lower is better", "release", "original"} <= set(text)
+    assert "chance" not in text  # a line, and no row
+    lines = {name: element for element in drawn.iter() if "-chance_" in (name := element.get("id") or "")}
+    assert set(lines) == {"rows-chance_0", "rows-chance_1"}  # each model has its own
+    assert all("stroke-dasharray" in ElementTree.tostring(line, "unicode") for line in lines.values())
+    figures = [Measurement("detection_rate", "m", control, 0.5, None, 9) for control in ("release", "blur9")]
+    assert "higher is better" in draw_rows(figures, tmp_path / "rows.png", "share", True)
+    figures = [Measurement("unheard_of", "m", control, 0.5, None, 9) for control in ("release", "blur9")]
+    assert "is better" not in draw_rows(figures, tmp_path / "rows.png", "share", True)
+
+
+def test_the_longest_beginning_says_which_way_is_better() -> None:
+    """Recall of an attacker, of a distribution and of a detector go different ways, as do links."""
+    lower = (
+        "recall_at_1",
+        "subgroup_worst_recall_at_1",
+        "linkage_across_scopes",
+        "fd_dlib_resnet_face",
+        "utility_idsw",
+    )
+    higher = ("recall_mobilenetv2_face", "subgroup_worst_detection_rate", "linkage_within_scope", "utility_idf1")
+    assert {better(name) for name in lower} == {"lower"}
+    assert {better(name) for name in higher} == {"higher"}
+    assert better("linkage") == ""  # within a scope it is wanted, across scopes it is not

@@ -203,6 +203,23 @@ def test_to_lie_far_off_from_everybody_keeps_no_gate_of_verification(name: str) 
             assert (gated[1].passed, gated[2].passed) == (passed, None)
 
 
+@pytest.mark.parametrize("dataset", ["lfw", "celeba", "coco", "folder", "mots", "mot", "video"])
+def test_both_recognisers_that_took_no_part_are_asked_the_same(dataset: str) -> None:
+    asked: dict[str, set[str]] = {}
+    for rule in gates.read_rules(gates.SHIPPED, dataset):
+        asked.setdefault(rule.model, set()).add(rule.name)
+    assert asked["dlib_resnet"] == asked["faceres"]
+    assert asked["faceres"] >= {"recall_at_1", "worst_recall_at_1", "subgroup_worst_recall_at_1", "self_accepted"}
+
+
+def test_few_faces_may_pass_for_their_original_by_the_gates_that_ship() -> None:
+    """A threshold that one pair of strangers in a thousand passes: fifty times that is no success."""
+    mine = gates.read_rules(gates.SHIPPED, "folder")
+    for model in ("dlib_resnet", "faceres"):
+        gated, _ = gates.apply(mine, [figure("self_accepted", value, model) for value in (0.01, 0.05)])
+        assert [f.passed for f in gated] == [True, False]
+
+
 def test_bodies_must_be_asked_who_they_are() -> None:
     """By other pictures of them only where the source says who is in several."""
     for dataset in ("coco", "folder", "video", "mots", "mot", "lfw", "celeba"):

@@ -72,6 +72,27 @@ def test_on_paper_it_is_light_and_whole(chrome: Any, report: str) -> None:
     chrome.get(report)
     assert _light(chrome.execute_script("return getComputedStyle(document.body).backgroundColor")) > 250
     assert overflow(chrome) <= 0
+    assert chrome.execute_script(_FOLDED) == []
+
+
+_FOLDED = """
+return [...document.querySelectorAll("details > :not(summary)")].filter(e => !e.checkVisibility()).map(e => e.tagName)
+"""
+
+
+def test_a_value_and_its_bound_are_seen_on_a_phone(chrome: Any, report: str) -> None:
+    look(chrome, 420, dark=False)
+    chrome.get(report)
+    outside = """
+    const tables = [...document.querySelectorAll("#recognition > .scroll, #detection > .scroll")];
+    const right = table => table.getBoundingClientRect().right;
+    const cells = table => [...table.querySelectorAll("tr:not(.group) > :nth-child(-n+3)")];
+    return tables.map(table => Math.max(...cells(table).map(right)) - right(table))
+    """
+    found = chrome.execute_script(outside)
+    assert len(found) == 2
+    assert max(found) <= 0.5
+    assert len(chrome.execute_script(_FOLDED)) > 5  # the rest is a click away
 
 
 def _light(colour: str) -> float:

@@ -10,10 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 from audited_release import HOSTILE, make_audit, make_release
+from dsanon_eval import gates
 from dsanon_eval.measurement import Gate, Measurement
 from dsanon_eval.report.audit_files import AuditFiles
 from dsanon_eval.report.page import write_report
+from dsanon_eval.seeing.observation import usable
 
+from dsanon.durable import read_json, write_json
 from dsanon.errors import KeyFileError, ReleaseError, UsageError
 from dsanon.layout import ReleasePaths
 from dsanon.private_map import forget
@@ -67,6 +70,46 @@ def test_the_verdict_comes_first_in_plain_words(page: Page) -> None:
     assert "faceres still names 12.0 % of the released faces" in page.text
     assert "tar_at_far (dlib_resnet): required, but not measured" in page.text
     assert page.text.index("Not fit for publication") < page.text.index("What became of samples")
+
+
+def test_the_verdict_says_what_it_leaves_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: gates kept by chance, gates and instruments that were not asked, attacks that were not tried."""
+    paths = make_release(tmp_path)
+    make_audit(paths)
+    assert "Not asked" not in _verdict(paths)
+    assert "Of the 3 gates kept, 2 are uncertain" in _verdict(paths)  # the detectors': 0.97 with an interval from 0.94
+    report = paths.release / "audit" / "report.json"
+    whole = read_json(report)
+    monkeypatch.setenv("DSANON_MODELS", str(tmp_path / "none"))
+    rules = [gates.Rule(name, "m", "release", (), "max", 1.0, None, False) for name in ("tar_at_far", "linkage")]
+    whole["notes"] = [*gates.unasked(rules, []), *usable(["facenet_casia", "inception_fid"])[1], HOSTILE]
+    for figures in (whole["measurements"], [row for row in whole["measurements"] if row["passed"]], []):
+        write_json(report, whole | {"measurements": figures, "gates": {"failures": []}})
+        said = _verdict(paths)
+        assert "Not asked, for want of a figure: 2 gates" in said
+        assert "Did not measure: facenet_casia, inception_fid." in said
+        assert "Measured in the suite quick; not attacked: " in said
+        assert "Undoing the anonymization" in said
+        assert "Recognition of the body" not in said  # nobody's was treated
+        assert "Use: " not in said
+
+
+def _verdict(paths: ReleasePaths) -> str:
+    text = write_report(paths.release).read_text()
+    return text[text.index('<section id="verdict"') : text.index("</section>")]
+
+
+def test_the_first_rows_are_those_that_decide_and_the_others_a_click_away(page: Page) -> None:
+    chapter = page.text[page.text.index('<section id="recognition"') :]
+    first, _, further = chapter[: chapter.index("</section>")].partition("<details>")
+    row, group = r'<th scope="row">([^<]+)', r'scope="rowgroup"[^>]*><code>(\w+)</code> by (\w+)'
+    assert re.findall(group, first) == [("recall_at_1", "dlib_resnet"), ("recall_at_1", "faceres")]
+    assert re.findall(row, first) == ["release", "original", "chance"] * 2
+    assert re.findall(row, further) == ["blackout", "blur9"] * 2
+    assert re.findall(r'scope="col"[^>]*>([^<]+)', first)[:3] == ["Measured on", "Value", "Bound"]
+    assert "<svg" not in first
+    distance = page.text[page.text.index('<section id="realism"') :]
+    assert "Two halves of the originals" in distance[: distance.index("<details>")]  # no bound says what it means
 
 
 def test_it_can_be_read_without_seeing_it(page: Page) -> None:

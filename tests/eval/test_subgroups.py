@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,32 @@ def test_who_was_covered_is_counted_and_does_not_stand_among_the_painted() -> No
     assert got["subgroup_covered_lightrelease, light"].value == 0.0
     assert detection.covered("hog", ~treated)[0].startswith("9 faces that hog finds in the original could only be cov")
     assert detection.covered("hog", np.zeros(90, bool)) == []
+
+
+def test_the_turn_of_a_covered_face_is_that_of_its_original() -> None:
+    """It has no landmarks of its own: by these alone no turned face would ever have been covered."""
+    some = gathered(PEOPLE, {"original": picture(np.zeros((90, 2)))})
+    ahead = tuple(drawn_landmarks(0, 0, 100).astype(np.float64).ravel())
+    aside = np.array(ahead).reshape(68, 2)
+    aside[30, 0] += np.ptp(aside[36:48, 0])  # the nose's tip before an eye's corner
+    for i in range(60):
+        some.faces[i] = replace(some.faces[i], region=replace(some.faces[i].region, landmarks=ahead))
+    seen = np.full((90, 136), np.nan, np.float32)
+    seen[:80] = aside.ravel()  # of an aligned face its own landmarks count
+    some.pictures["original"] = replace(some.pictures["original"], landmarks=seen)
+    groups = subgroups.traits(some)
+    assert groups["turn"] == ["1: to 15°"] * 60 + ["3: over 30°"] * 20 + [None] * 10
+    treated = np.arange(90) < 60
+    rows = subgroups.detected(np.ones(90, bool), treated, treated, PEOPLE, groups, "hog")
+    covered = {m.control: (m.value, m.n) for m in rows if m.name == "subgroup_covered_turn"}
+    assert covered == {"release, 1: to 15°": (0.0, 60), "release, 3: over 30°": (1.0, 20)}
+
+
+def test_a_trait_that_no_covered_face_has_tells_nothing_of_covering() -> None:
+    treated = np.arange(90) < 60
+    groups: subgroups.Traits = {"turn": ["ahead"] * 60 + [None] * 30, "size": ["small"] * 45 + ["large"] * 45}
+    rows = subgroups.detected(np.ones(90, bool), treated, treated, PEOPLE, groups, "hog")
+    assert {m.name for m in rows if m.name.startswith("subgroup_covered")} == {"subgroup_covered_size"}
 
 
 def test_size_light_and_attributes_of_faces() -> None:

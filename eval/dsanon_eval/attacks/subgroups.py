@@ -31,11 +31,12 @@ Traits = dict[str, list[str | None]]  # trait → the group of each row, None wh
 def traits(gathered: Gathered, attributes: Mapping[str, Mapping[str, bool]] | None = None) -> Traits:
     """Of every row. attributes: name of a source file → attribute → whether it has it."""
     sides = [max(b[2] - b[0], b[3] - b[1]) for b in (place(face.region) for face in gathered.faces)]
-    light = gathered.pictures["original"].light
-    out: Traits = {
-        "size": _terciles(sides, "px"),
-        "turn": [_turned(face.region.landmarks) for face in gathered.faces],
-    }
+    original = gathered.pictures["original"]
+    light = original.light
+    # a face that could not be aligned has none of its own, but those that were looked for in its original
+    again = original.landmarks.tolist() if original.landmarks.shape[1] else [()] * len(sides)
+    shapes = [face.region.landmarks or there for face, there in zip(gathered.faces, again, strict=True)]
+    out: Traits = {"size": _terciles(sides, "px"), "turn": [_turned(shape) for shape in shapes]}
     if light.size:
         out["light"] = _terciles(light[:, 0], "luma")
     names = sorted({name for row in (attributes or {}).values() for name in row})
@@ -84,14 +85,17 @@ def detected(
     detector: str,
 ) -> list[Measurement]:
     """By group, of the faces found in the original: of those ``treated`` the share found in the release, as
-    detection_rate has it; and, where anybody was, the share that could only be covered. (n,) bool each.
+    detection_rate has it; and, where anybody was, the share that could only be covered, by the traits that are known
+    of anybody who was, for by another one nobody would have been. (n,) bool each.
     """
     found, method = np.asarray(before, dtype=bool), np.asarray(treated, dtype=bool)
     out: list[Measurement] = []
-    if (found & ~method).any():
+    without = np.flatnonzero(found & ~method).tolist()
+    if without:
         every = np.flatnonzero(found).tolist()
         hidden = (~method[every]).astype(np.float64)
-        out += _by_group(COVERED, hidden, [people[i] for i in every], every, groups, detector, "release")
+        known = {trait: of for trait, of in groups.items() if any(of[row] is not None for row in without)}
+        out += _by_group(COVERED, hidden, [people[i] for i in every], every, known, detector, "release")
     rows = np.flatnonzero(found & method).tolist()
     hits = np.asarray(again, dtype=np.float64)[rows]
     who = [people[i] for i in rows]
@@ -171,7 +175,7 @@ def _terciles(values: npt.ArrayLike, unit: str) -> list[str | None]:
 
 
 def _turned(landmarks: Sequence[float]) -> str | None:
-    if not landmarks:
+    if not landmarks or not np.isfinite(landmarks).all():
         return None
     angle = abs(yaw(landmarks))
     return next(name for limit, name in TURNS if angle <= limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from dsanon.errors import ReleaseError
 from dsanon.key import tombstone
 from dsanon.layout import ReleasePaths
 from dsanon.manifest import Counts, count, read_rows
+from dsanon_eval.gates import UNASKED
 from dsanon_eval.leaks.finding import Finding
 from dsanon_eval.measurement import Curve, Gate, Measurement
 from dsanon_eval.report.curves import read_curves, write_curves
@@ -36,6 +38,8 @@ MEASUREMENTS = pa.schema(
     ],
     metadata={"dsanon.schema": "1"},
 )
+
+_SILENT = re.compile(r"(\w+) did not measure: ")  # as dsanon_eval.seeing.observation.usable has it
 
 # Where the way back to the people is: at hand, destroyed, or not to be seen from here
 CUSTODY = ("pseudonymous", "forgotten", "unknown")
@@ -77,6 +81,23 @@ class AuditFiles:
     def gated(self) -> int:
         """How many figures have a gate."""
         return sum(figure.gate is not None for figure in self.measurements)
+
+    @property
+    def unasked(self) -> list[str]:
+        """The gates that have no figure, by the audit's note: neither kept nor missed."""
+        told = [note.removeprefix(UNASKED) for note in self.notes if note.startswith(UNASKED)]
+        return [name for names in told for name in names.split(", ")]
+
+    @property
+    def silent(self) -> list[str]:
+        """The instruments that did not measure, by the audit's notes."""
+        return list(dict.fromkeys(match[1] for note in self.notes if (match := _SILENT.match(note))))
+
+    @property
+    def notes(self) -> list[str]:
+        """The audit's."""
+        notes = self.report.get("notes")
+        return [str(note) for note in notes] if isinstance(notes, list) else []
 
     @property
     def missing(self) -> list[str]:

@@ -159,8 +159,9 @@ ATTACKS = (
         ("subgroup",),
         "Recognition from other photos, and the faces found again (of those that the method treated, as in "
         "detection_rate), by how large a face is in its photo, how far it is turned aside (estimated from its "
-        "landmarks), how light it is, and by the attributes that were given; and how many of a group could only be "
-        "covered (subgroup_covered).",
+        "landmarks; where it could not be aligned, from those looked for in the original), how light it is, and by "
+        "the attributes that were given; and how many of a group could only be covered "
+        "(subgroup_covered).",
         "The groups of the release should lie together. A group of fewer than 30 faces gets no verdict, and of the "
         "others the worst one is held to the bound; light is that of the pixels, of skin and lamp together.",
         "share of the group's faces",

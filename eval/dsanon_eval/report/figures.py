@@ -17,6 +17,7 @@ from typing import Any
 
 from dsanon.durable import aside
 from dsanon_eval.measurement import IMPOSTORS, Curve, Measurement
+from dsanon_eval.report.better import better
 from dsanon_eval.report.chapters import shown
 
 RANK = 10  # of which a CMC curve's legend gives the number
@@ -94,18 +95,23 @@ def draw_curves(curves: Sequence[Curve], png: Path) -> str:
 def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str, share: bool) -> str:
     """A line for each figure with its interval, models apart, control beside control, the paper's value as a cross.
 
-    share: the values are of 1, and the axis shows all of it. Raises ReleaseError.
+    What guessing reaches is an upright line through the model's. figures: of one name, in the title with the way that
+    is better · share: the values are of 1, and the axis shows all of it. Raises ReleaseError.
     """
     models = list(dict.fromkeys(figure.model for figure in figures))
+    luck = {figure.model: figure.value for figure in figures if figure.control == "chance"}
     rows: list[tuple[float, str, Measurement]] = []
     heads: list[tuple[float, str]] = []
+    guesses: list[tuple[float, float, float]] = []  # value, and from where to where
     y = 0.0
     for model in models:
         heads.append((y, model))
         y += 1
-        for figure in (f for f in figures if f.model == model):
+        for figure in (f for f in figures if f.model == model and f.control != "chance"):
             rows.append((y, figure.control, figure))
             y += 1
+        if model in luck:
+            guesses.append((luck[model], heads[-1][0] + 0.5, y - 0.5))
         y += 0.4
 
     def paint(drawing: Any) -> None:
@@ -121,6 +127,8 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str, share: bo
                 axes.plot(figure.paper, at, "x", color=_INK, markersize=6, markeredgewidth=1.3)
             if figure.gate:
                 axes.plot((figure.gate.bound,) * 2, (at - 0.45, at + 0.45), color=_INK, linewidth=1.2)
+        for number, (value, top, bottom) in enumerate(guesses):
+            axes.plot((value, value), (top, bottom), color=_INK, linewidth=1, linestyle=":", gid=f"chance_{number}")
         axes.set_yticks([at for at, _, _ in rows], [_label(control) for _, control, _ in rows])
         for at, model in heads:
             axes.annotate(
@@ -129,10 +137,13 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str, share: bo
         axes.set_ylim(y, -0.6)
         if share:
             axes.set_xlim(-0.02, 1.02)
+        axes.set_title(_label(figures[0].name), loc="left", fontsize=9, weight="bold")
+        if side := better(figures[0].name):
+            axes.set_title(f"{side} is better", loc="right", fontsize=8)
         axes.set_xlabel(x_label)
         axes.tick_params(axis="y", length=0)
 
-    return _draw(paint, (WIDTH, 0.7 + 0.22 * (y + 0.6)), png)
+    return _draw(paint, (WIDTH, 0.95 + 0.22 * (y + 0.6)), png)
 
 
 def draw_trade_off(

@@ -31,8 +31,12 @@ from dsanon_eval.report.figures import draw_curves, draw_rows, draw_trade_off, f
 from dsanon_eval.review.queue import build, current_queue
 from dsanon_eval.seeing.clips import frame_of
 
-RISKIEST = 24  # regions that the page shows
-_ROWS = "Square: the release; circle: a control; bar: 95 % interval; cross: the paper; upright line: the gate."
+RISKIEST, FIRST = 24, 5  # regions that the page shows, and those that are seen without a click
+_ROWS = (
+    "Square: the release; circle: a control; bar: 95 % interval; cross: the paper; upright stroke: the gate; "
+    "dotted line: chance."
+)
+_COMPARED = ("release", "original", "chance")  # what a reader needs to judge a figure; the rest is a click away
 _ORDER = ("release", "original", "blackout")  # controls that stand first in a table; chance comes last
 
 
@@ -46,6 +50,9 @@ class Picture:
     caption: str
 
 
+Group = tuple[str, str, list[Measurement]]  # name, model, and the rows of both
+
+
 @dataclass(frozen=True, slots=True)
 class Chapter:
     """An attack, its figures in the order they are shown, and its drawings."""
@@ -53,6 +60,20 @@ class Chapter:
     attack: Attack
     figures: tuple[Measurement, ...]
     pictures: tuple[Picture, ...]
+
+    @property
+    def first(self) -> list[Group]:
+        """What decides: the figures with a gate, or else the first one; of release, original and chance."""
+        asked = {(figure.name, figure.model) for figure in self.figures if figure.gate}
+        asked = asked or {(figure.name, figure.model) for figure in self.figures[:1]}
+        rows = [figure for figure in self.figures if (figure.name, figure.model) in asked]
+        return _grouped([figure for figure in rows if figure.control in _COMPARED or figure.gate])
+
+    @property
+    def further(self) -> list[Group]:
+        """Every other row."""
+        seen = {figure for _, _, rows in self.first for figure in rows}
+        return _grouped([figure for figure in self.figures if figure not in seen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +189,27 @@ def _page(
         chapters=[chapter for chapter in drawn.chapters if chapter.attack is not LEAKS],
         leaks=next((chapter for chapter in drawn.chapters if chapter.attack is LEAKS), None),
         absent=absent(files.measurements),
+        unattacked=_unattacked(files),
+        first=FIRST,
         trade_offs=drawn.trade_offs,
         regions=regions,
         with_source=with_source,
     )
+
+
+def _grouped(figures: Sequence[Measurement]) -> list[Group]:
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for figure in figures:
+        groups.setdefault((figure.name, figure.model), []).append(figure)
+    return [(name, model, rows) for (name, model), rows in groups.items()]
+
+
+def _unattacked(files: AuditFiles) -> list[str]:
+    """Titles of the attacks that were not tried, but those that there is nothing to try on."""
+    bodies = "body" in (files.counts.regions or {})
+    # whom a generator paints is asked of the generator, not of a release
+    nothing = {"identity"} | (set() if bodies else {"bodies"})
+    return [a.title for a in absent(files.measurements) if a.key not in nothing and not a.title.startswith("Use: ")]
 
 
 def _draw(folder: Path, sketch: _Sketch) -> str:
