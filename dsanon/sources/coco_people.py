@@ -146,8 +146,12 @@ def _marked(values: Any, joints: Sequence[str]) -> dict[str, tuple[float, float]
     """Joint → x, y, of those with a visibility above 0 (1: hidden, 2: visible)."""
     if not isinstance(values, list) or len(values) % 3 or not all(_number(value) for value in values):
         raise ValueError("keypoints are no list of x, y and visibility")
+    if not values:
+        return {}
+    if len(values) != 3 * len(joints):  # by other names a foot may be a nose
+        raise ValueError(f"it has {len(values) // 3} keypoints, and its category (or COCO) the names of {len(joints)}")
     triples = zip(values[::3], values[1::3], values[2::3], strict=True)
-    return {joint: (float(x), float(y)) for joint, (x, y, seen) in zip(joints, triples, strict=False) if seen > 0}
+    return {joint: (float(x), float(y)) for joint, (x, y, seen) in zip(joints, triples, strict=True) if seen > 0}
 
 
 def _with_head(body: Box, marked: Mapping[str, tuple[float, float]]) -> Box:

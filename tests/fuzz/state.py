@@ -89,11 +89,11 @@ def _state_seeds() -> list[bytes]:
 
 def _release_json(data: bytes, folder: Path) -> None:
     """In front of a review that is applied."""
-    from dsanon.revision import _refuse_another_job
+    from dsanon.revision import _made_of
 
     paths = ReleasePaths.of(None, folder / "about" / "release")
     file(data, paths.release / "release.json")
-    _refuse_another_job(paths, {}, (), bytes(32))
+    _made_of(paths, {}, (), bytes(32))
 
 
 def _key(data: bytes, folder: Path) -> None:

@@ -49,6 +49,10 @@ def listed(**changes: Any) -> Edit:
         (annotation(segmentation={"size": [48, 64], "counts": "oo"}), "annotation 11.*run lengths"),
         (annotation(segmentation=[[1, 2, 3]]), "annotation 11.*polygon"),
         (annotation(keypoints=[1, 2]), "annotation 11.*keypoints"),
+        (
+            annotation(keypoints=[9, 9, 2] * 16),
+            "annotation 11: it has 16 keypoints, and its category .or COCO. the names of 17",
+        ),
         (annotation(image_id=4711), "annotation 11.*4711"),
         (annotation(image_id=[1]), "annotation 11"),
         (annotation(category_id=3), "annotation 11.*category"),
