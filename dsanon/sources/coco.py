@@ -13,7 +13,7 @@ from dsanon.errors import SourceError
 from dsanon.images import safe_path
 from dsanon.naming import Names
 from dsanon.sample import Person, Sample
-from dsanon.sources.coco_people import bodies_known, in_shares, merge, person_of, united, whose
+from dsanon.sources.coco_people import bodies_known, in_shares, labelled, merge, person_of, united, whose
 from dsanon.sources.coco_release import (
     is_misplaced,
     is_unnamed,
@@ -116,7 +116,7 @@ class CocoSource(StillSource):
                     " of people 'person' (heads: 'head'); if nobody is annotated, put the images into another folder"
                     " and use --dataset folder"
                 )
-        everybody = {file: united([person for _, person in found]) for file, found in people.items()}
+        everybody = {file: united(labelled(file, found)) for file, found in people.items()}
         return [
             Sample(
                 printable(file),

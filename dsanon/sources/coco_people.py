@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -265,3 +266,14 @@ def _same(one: Box | None, other: Box | None) -> bool:
     if one is None or other is None:
         return one is other
     return all(abs(a - b) <= 1 for a, b in zip(one, other, strict=True))
+
+
+def labelled(file: str, people: Iterable[tuple[int, Person]]) -> list[Person]:
+    """The people of an image with labels of their own, ``FILE#ID`` of the annotation; a crowd is nobody in particular.
+
+    Two of one number, from two json files, have none: nobody could tell whom it means.
+    """
+    known = list(people)
+    count = Counter(number for number, _ in known)
+    labels = [f"{file}#{n}" if count[n] == 1 and not person.many else None for n, person in known]
+    return [replace(person, subject=label) for (_, person), label in zip(known, labels, strict=True)]

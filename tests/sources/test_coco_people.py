@@ -28,7 +28,7 @@ def test_people_of_several_files_are_one(tmp_path: Path) -> None:
     assert (first.bodies, second.bodies, unlisted.bodies) == (True, True, False)
     (one,) = first.people
     assert one.body == (10, 10, 30, 40)
-    assert one.subject is None
+    assert one.subject == "val2017/000000000001.jpg#11"
     assert not one.many
     assert one.head is not None
     assert one.head[0] < 18 < 22 < one.head[2]
@@ -36,7 +36,7 @@ def test_people_of_several_files_are_one(tmp_path: Path) -> None:
     assert np.array_equal(np.argwhere(to_mask(one.silhouette)).min(0), [10, 10])
     assert to_mask(one.silhouette).sum() == 600
     crowd, other = second.people
-    assert crowd.many
+    assert (crowd.many, crowd.subject) == (True, None)
     assert crowd.head is None
     assert crowd.silhouette is not None
     assert to_mask(crowd.silhouette)[:, 10:30].all()
@@ -74,6 +74,7 @@ def test_the_same_id_for_two_people_is_two_people(tmp_path: Path) -> None:
 
     first = CocoSource(dataset(tmp_path, moved)).samples()[0]
     assert sorted(str(p.body) for p in first.people) == ["(10.0, 10.0, 30.0, 40.0)", "(40.0, 10.0, 60.0, 40.0)"]
+    assert [p.subject for p in first.people] == [None, None]  # nobody could tell who of them consented
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _drawn(name: str) -> bool:
 def _instances(folder: Path, dataset: str, sample: Sample, held_out: bool) -> Iterator[Instance]:
     for number, person in enumerate(sample.people):
         if person.silhouette is not None and not person.many:
-            subject = person.subject or f"{sample.file}#{number}"
+            subject = person.subject if sample.sequence else f"{sample.file}#{number}"
             yield Instance(str(folder / sample.file), f"{dataset}/{subject}", held_out, person.silhouette)
 
 
