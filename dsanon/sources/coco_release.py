@@ -137,7 +137,7 @@ def is_unnamed(category: dict[str, Any]) -> bool:
 def is_misplaced(category: dict[str, Any]) -> bool:
     """Whether a category of things is sorted into what may be somebody's name."""
     above = category.get("supercategory", "thing")
-    return not whose(category) and not (isinstance(above, str) and above in {*_ABOVE, category.get("name")})
+    return not whose(category) and not (isinstance(above, str) and (above in _ABOVE or above == category.get("name")))
 
 
 def own_names(categories: Iterable[dict[str, Any]]) -> set[str]:
