@@ -94,7 +94,7 @@ def test_a_bound_that_one_stranger_sets_is_uncertain() -> None:
     strangers = np.linspace(3.0, 4.0, 53, dtype=np.float32)[:, None]
     made = Probes(np.array([[5.0]], np.float32), ["a"], ["x"])
     every = [f"s{i}" for i in range(53)]
-    for whose, high in ((every, 0.099), ([*"abc" * 17, "a", "b"], 0.286)):  # Wilson's of one in 53; of three people
+    for whose, high in ((every, 0.099), ([*"abc" * 17, "a", "b"], 0.578)):  # Wilson's of one in 53, and in three faces
         (own, *_) = near({"release": made}, strangers, whose, GALLERY, WHO, "net")
         assert own.control == "original"
         assert own.value == pytest.approx(1 / 53)
