@@ -63,19 +63,30 @@ def channels_last(module: M) -> M:
     return module
 
 
+def _means(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Means over pixels of (n, pixels, c) and of its squares: (n, 1, c) float32."""
+    row = flat.new_full((len(flat), 1, flat.shape[1]), 1 / flat.shape[1])
+    return torch.bmm(row, flat).float(), torch.bmm(row, flat * flat).float()
+
+
+def _means_on_gpu(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, summed in float32: the square of what float16 holds is not held by it."""
+    length = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=torch.float32)
+    return flat.mean(1, keepdim=True, dtype=torch.float32), length.square() / flat.shape[1]
+
+
 class _ScaledInstanceNorm(torch.autograd.Function):
     """Instance norm, scale and shift in one pass over channels-last memory.
 
     PyTorch's own copies channels-last input to the other layout and back; this is what training spends its
-    time on otherwise. Means are products with a constant row, so they run at the matrix unit's speed.
+    time on otherwise. On a CPU means are products with a constant row, so they run at the matrix unit's speed.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         n, c, h, w = x.shape
         flat = x.permute(0, 2, 3, 1).reshape(n, h * w, c)
-        row = flat.new_full((n, 1, h * w), 1 / (h * w))
-        mean, square = torch.bmm(row, flat).float(), torch.bmm(row, flat * flat).float()
+        mean, square = (_means_on_gpu if x.is_cuda else _means)(flat)
         rstd = torch.rsqrt((square - mean * mean).clamp_min(0) + 1e-5)
         gain = scale.float()[:, None] * rstd
         out = torch.addcmul((shift.float()[:, None] - mean * gain).to(x.dtype), flat, gain.to(x.dtype))
@@ -87,8 +98,11 @@ class _ScaledInstanceNorm(torch.autograd.Function):
         x, mean, rstd, gain = ctx.saved_tensors
         n, c, h, w = x.shape
         flat, g = (t.permute(0, 2, 3, 1).reshape(n, h * w, c) for t in (x, grads[0]))
-        row = flat.new_full((n, 1, h * w), 1 / (h * w))
-        g_mean, g_flat = torch.bmm(row, g).float(), torch.bmm(row, g * flat).float()
+        if x.is_cuda:
+            g_mean, g_flat = (t.mean(1, keepdim=True, dtype=torch.float32) for t in (g, g * flat))
+        else:
+            row = flat.new_full((n, 1, h * w), 1 / (h * w))
+            g_mean, g_flat = torch.bmm(row, g).float(), torch.bmm(row, g * flat).float()
         g_hat = (g_flat - g_mean * mean) * rstd  # mean of gradient × normalised input
         slope = gain * rstd * g_hat
         out = torch.addcmul((slope * mean - gain * g_mean).to(x.dtype), g, gain.to(x.dtype))

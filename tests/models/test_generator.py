@@ -8,7 +8,7 @@ import torch
 from dsanon_training.checkpoints import export
 
 from dsanon.errors import WeightsError
-from dsanon.models.generator import Generator, GeneratorConfig, _ScaledInstanceNorm, fill
+from dsanon.models.generator import Generator, GeneratorConfig, _means, _means_on_gpu, _ScaledInstanceNorm, fill
 from dsanon.models.weights import load_generator, read_card
 
 SMALL = GeneratorConfig(identities=5, widths=(8, 8, 16, 16, 16), embedding=16)
@@ -110,3 +110,11 @@ def test_export_and_load_round_trip(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"not a tensor file")
     with pytest.raises(WeightsError, match="no generator"):
         read_card(tmp_path / "x.safetensors")
+
+
+def test_the_gpus_means_are_the_cpus_and_float16_does_not_overflow() -> None:
+    flat = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0)) + 3
+    for a, b in zip(_means(flat), _means_on_gpu(flat), strict=True):
+        assert torch.allclose(a, b, rtol=1e-5)
+    mean, square = _means_on_gpu((flat * 300).half())
+    assert torch.allclose(square / mean**2, _means(flat)[1] / _means(flat)[0] ** 2, rtol=1e-2)

@@ -81,3 +81,14 @@ def test_processes_bring_the_same_batches(crops: Crops) -> None:
     by_process = Recipe(**{**RECIPE.as_dict(), "loaders": 1})
     ours = batch(crops, people, RECIPE, 4, partners=True)
     assert all(map(equal, stream(crops, people, by_process, 4, HERE, True), [ours]))
+
+
+def test_pictures_travel_as_bytes_and_arrive_as_numbers(crops: Crops) -> None:
+    made = batch(crops, People(crops, 2), RECIPE, 1, partners=True)
+    there = made.to(torch.device("cpu"))
+    scales = {"real": 127.5, "partners": 127.5, "drawn": 255, "hidden": 1, "padding": 1, "weight": 255}
+    for name, scale in scales.items():
+        sent, arrived = getattr(made, name), getattr(there, name)
+        assert (sent.dtype, arrived.dtype) == (torch.uint8, torch.float32)
+        assert torch.allclose(arrived, sent / scale - float(scale == 127.5), atol=1e-6)
+        assert (-1 if scale == 127.5 else 0) <= arrived.min() < 0.5 < arrived.max() <= 1

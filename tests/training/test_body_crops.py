@@ -108,21 +108,22 @@ def seen(drawn: Batch) -> torch.Tensor:
 def test_no_pixel_of_a_body_is_in_the_networks_input_not_even_mirrored(tmp_path: Path) -> None:
     one, two = (opened(folder(tmp_path / name, seed)) for name, seed in (("one", 1), ("two", 2)))
     everybody = np.arange(PHOTOS)
-    a, b = plain(one, everybody), plain(two, everybody)
+    a, b = plain(one, everybody).to(CPU), plain(two, everybody).to(CPU)
     assert not torch.equal(a.real, b.real)
     assert torch.equal(seen(a), seen(b))
     assert torch.equal(a.drawn, b.drawn)
     people = People(one, 1)
     recipe = load_recipe("ciagan-body", ["batch=4"])
     for step in range(4):
-        first, second = (batch(crops, people, recipe, step) for crops in (one, two))
+        first, second = (batch(crops, people, recipe, step).to(CPU) for crops in (one, two))
         assert float((seen(first) - seen(second)).abs().mean()) < 1e-4  # an outline is told to a pixel
         padding = first.padding.bool().expand_as(first.real)
         assert padding.any()
         assert torch.equal(((first.real[padding] + 1) * 127.5).round().unique(), torch.tensor([float(PAD)]))
         assert (first.hidden[first.drawn[:, :1] > 0.5] == 1).all()
         share = np.stack([inside(drawn > 0.5) for drawn in first.drawn[:, 0].numpy()])
-        assert np.array_equal(first.weight[:, 0].numpy(), share)  # as in a release: a painted body ends at its outline
+        away = np.abs(first.weight[:, 0].numpy() - share)
+        assert away.max() <= 0.5 / 255 + 1e-6  # as in a release: a painted body ends at its outline
         assert (share.max(axis=(1, 2)) > 0.999).all()
         assert (first.hidden[first.weight > 0] == 1).all()
 
@@ -134,14 +135,14 @@ def test_a_step_trains_generator_and_critics_and_a_grid_shows_bodies(crops: Crop
     people = People(crops, 1)
     family = open_family(recipe, Engine(CPU, pick_precision("auto", CPU)), crops, people)
     assert family.generator.config.architecture == "ciagan-body"
-    drawn = batch(crops, people, recipe, 0)
+    drawn = batch(crops, people, recipe, 0).to(CPU)
     before = {n: [p.detach().clone() for p in m.parameters()] for n, m in (("generator", family.generator),)}
     terms = family.step(drawn, 1)
     assert {"identity", "away", "critic_pixel", "critic_projected", "l1"} <= set(terms)
     assert all(torch.isfinite(value) for value in terms.values())
     moved = [not torch.equal(a, b) for a, b in zip(before["generator"], family.generator.parameters(), strict=True)]
     assert sum(moved) > 0.8 * len(moved)
-    assert grid(family.average, plain(crops, np.arange(2)), [(0,), (0, 1)]).shape == (2 * 128, 4 * 64, 3)
+    assert grid(family.average, plain(crops, np.arange(2)).to(CPU), [(0,), (0, 1)]).shape == (2 * 128, 4 * 64, 3)
 
 
 def test_a_cache_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from dsanon_training import engine
-from dsanon_training.engine import Descent, Engine, engine_for, pick_precision
+from dsanon_training.engine import Descent, Engine, default_workers, engine_for, pick_precision
 from dsanon_training.recipe import Recipe
 from torch import nn
 
@@ -50,3 +52,28 @@ def test_threads_are_the_cores_share(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads == [6, 3, 1]
     with pytest.raises(RecipeError, match="batch = 15 cannot be shared by 2"):
         engine_for(Recipe(batch=15), CPU, 0, 2)
+
+
+def test_without_a_number_there_are_as_many_processes_as_share_the_batch_well() -> None:
+    assert [default_workers(16, gpus) for gpus in (0, 1, 8)] == [1, 1, 1]
+    assert [default_workers(128, gpus) for gpus in (3, 4, 7, 8)] == [2, 4, 4, 8]
+    assert default_workers(1024, 6) == 4
+
+
+def test_gradients_are_not_computed_under_autocast() -> None:
+    class Noted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return grads[0]
+
+    seen: list[bool] = []
+    weight, here = nn.Parameter(torch.tensor([1.0])), Engine(CPU, torch.bfloat16)
+    descend = Descent([weight], RECIPE, here)
+    with here.autocast():
+        descend(Noted.apply(weight).sum())  # type: ignore[no-untyped-call]
+    assert seen == [False]

@@ -29,7 +29,7 @@ def opened(tmp_path: Path, recipe: Recipe) -> tuple[Family, Callable[[int], Batc
     crops = open_crops(made_up_cache(tmp_path / "crops"))
     people = People(crops, recipe.min_photos)
     family = open_family(recipe, Engine(CPU, pick_precision("auto", CPU)), crops, people)
-    return family, lambda step: batch(crops, people, recipe, step, partners=family.partners)
+    return family, lambda step: batch(crops, people, recipe, step, partners=family.partners).to(CPU)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from dsanon_training import launch
+from dsanon_training import crops, launch
 from dsanon_training.loop import CHECKPOINT
 from dsanon_training.recipe import load_recipe, validate
 from dsanon_training.report import Report
@@ -41,6 +41,16 @@ def test_two_processes_average_resume_and_report(cache: Path, tmp_path: Path) ->
     assert not (out / "ray").exists()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray's own
+def test_each_of_two_processes_may_have_loaders_of_its_own(cache: Path, tmp_path: Path) -> None:
+    """As on GPUs, where they do by default."""
+    recipe = TINY | {"name": "tiny", "steps": 2, "save_every": 1}
+    for loaders in (0, 1):
+        launch.train(validate(recipe | {"loaders": loaders}), tmp_path, tmp_path / str(loaders), 2, False, Report())
+    a, b = (state(tmp_path / str(loaders))["generator"] for loaders in (0, 1))
+    assert all(torch.allclose(a[name], b[name], atol=1e-5) for name in a)
+
+
 def test_what_a_process_raises_is_told_as_it_was() -> None:
     from ray.train import WorkerGroupError
     from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
@@ -64,6 +74,16 @@ def test_what_cannot_be_started_is_said_first(cache: Path, tmp_path: Path) -> No
     (tmp_path / "run" / CHECKPOINT).touch()
     with pytest.raises(RecipeError, match="holds a run: go on with --resume"):
         launch.train(recipe, tmp_path, tmp_path / "run", 1, False, Report())
+
+
+def test_too_few_people_for_the_vectors_are_told_before_crops_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [crops._Photo(f"{n}.jpg", f"celeba/{n % 20}", n % 20 > 16, ()) for n in range(40)]
+    monkeypatch.setattr(crops, "_photos", lambda *_: photos)
+    monkeypatch.setattr(crops, "cached", lambda *_: pytest.fail("crops are made"))
+    with pytest.raises(RecipeError, match=r"strangers = 3: 17 people are fewer than 8 for each.*at most 2"):
+        crops.prepare(tmp_path, tmp_path / "cache", 1, strangers=3)
 
 
 def test_a_teacher_that_is_not_here_is_told_before_crops_are_prepared(

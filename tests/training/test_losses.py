@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from dsanon_training import losses
 
 from dsanon.errors import RecipeError
@@ -145,3 +146,16 @@ def test_contrastive_by_hand() -> None:
     losses.contrastive(x, torch.zeros(1, 2), torch.tensor([False]), 3.0).backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
+
+
+def test_products_of_embeddings_are_of_float32_under_autocast() -> None:
+    a = F.normalize(torch.randn(4, 128, generator=torch.Generator().manual_seed(0)), dim=1)
+    control, exact = torch.eye(4), a @ a.T
+    alone = [losses.identity_cross_entropy(a, a, control), losses.away_from_people(a, a, 0.5)]
+    alone.append(losses.proxy_nca(a, a, torch.arange(4)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (a @ a.T).dtype == torch.bfloat16
+        assert torch.equal(losses.cosines(a, a), exact)
+        low = [losses.identity_cross_entropy(a, a, control), losses.away_from_people(a, a, 0.5)]
+        low.append(losses.proxy_nca(a, a, torch.arange(4)))
+    assert torch.equal(torch.stack(alone), torch.stack(low))

@@ -77,7 +77,7 @@ def test_it_learns_who_is_who(tmp_path: Path) -> None:
     people = People(made, 1)
     torch.manual_seed(0)
     family = open_family(recipe, Engine(CPU, torch.float32), made, people)
-    drawn = batch(made, people, recipe, 0)
+    drawn = batch(made, people, recipe, 0).to(CPU)
     losses = [float(family.step(drawn, step)["nca"]) for step in range(16)]
     assert losses[-1] < losses[0] - 2
     embedded, proxies = family.generator(drawn.real), family.networks["proxies"].weight
@@ -118,7 +118,7 @@ def test_a_grid_shows_photos_and_their_nearest(tmp_path: Path) -> None:
     recipe = load_recipe("pnca", TINY)
     people = People(made, 1)
     family = open_family(recipe, Engine(CPU, torch.float32), made, people)
-    drawn = batch(made, people, recipe, 0)
+    drawn = batch(made, people, recipe, 0).to(CPU)
     twice = type(drawn)(**{n: getattr(drawn, n) for n in drawn.__slots__} | {"real": drawn.real[[0, 1, 0, 1]]})
     shown = look(family.average, twice, [])
     assert shown.shape == (4 * 128, 4 * 128, 3)

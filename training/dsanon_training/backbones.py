@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,9 +16,16 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+@lru_cache
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(n,) float32 on ``device``, sent there once: a GPU waits for whatever is copied to it."""
+    with torch.inference_mode(False):  # it is kept, and may be part of a gradient later
+        return torch.tensor(values, device=device)
+
+
 def imagenet(pixels: Tensor) -> Tensor:
     """[-1, 1] RGB (n, 3, h, w) to ImageNet's mean and deviation."""
-    mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (constant(v, pixels.device).to(pixels.dtype).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return ((pixels + 1) / 2 - mean) / std
 
 
@@ -121,6 +129,7 @@ class OnnxNetwork(nn.Module):
                 self.steps.append((node.op_type, list(node.input), node.output[0], attributes))
             else:
                 raise WeightsError(f"{path.name}: operator {node.op_type} is not supported here")
+        self._numbers = {name: float(value) for name, value in values.items() if value.size == 1}  # known without a GPU
         self._names = {name: f"w{i}" for i, name in enumerate(values)}
         for name, value in values.items():
             self.register_buffer(self._names[name], torch.tensor(value))
@@ -139,7 +148,8 @@ class OnnxNetwork(nn.Module):
                 pads, strides = options.get("pads", [0] * 4), options.get("strides", [1, 1])
                 live[out] = F.conv2d(*a, stride=strides, padding=pads[:2], groups=options.get("group", 1))  # type: ignore
             elif kind == "Clip":
-                live[out] = F.hardtanh(a[0], float(a[1]), float(a[2]))  # a clamp's gradient takes four passes
+                low, high = (self._numbers[n] for n in names[1:])
+                live[out] = F.hardtanh(a[0], low, high)  # a clamp's gradient takes four passes
             elif kind == "Relu":
                 live[out] = F.relu(a[0])
             elif kind == "PRelu":

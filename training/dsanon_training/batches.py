@@ -46,13 +46,14 @@ MIRROR = np.array(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One step's samples.
+    """One step's samples, as :meth:`to` brings them to where they are learnt from. Before, pictures are bytes: other
+    processes make them, and a batch of 128 in float32 is more shared memory than a container has.
 
     real (n, 3, h, w) in [-1, 1] · drawn (n, 3, h, w) in [0, 1] · hidden, padding (n, 1, h, w) in {0, 1}
-    weight (n, 1, h, w): share of the painted pixel · control (n, identities), zero where only a teacher can tell the
-    source's group · own (n,) bool: the target is the source itself · person (n,): who of the training
-    people that is, -1 for others · points (n, 68, 2) in crop pixels, (n, 0, 2) of bodies · partners (n, 2, 3, h, w):
-    two photos of the target's, where the family asks for them, else (n, 0, 3, h, w)
+    weight (n, 1, h, w): share of the painted pixel, to 1/255 · control (n, identities), zero where only a teacher can
+    tell the source's group · own (n,) bool: the target is the source itself · person (n,): who of the training people
+    that is, -1 for others · points (n, 68, 2) in crop pixels, (n, 0, 2) of bodies · partners (n, 2, 3, h, w): two
+    photos of the target's, where the family asks for them, else (n, 0, 3, h, w)
     """
 
     real: Tensor
@@ -67,11 +68,18 @@ class Batch:
     partners: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """On ``device``, photos and landmark images in channels-last memory."""
+        """On ``device``, as the class says; photos and landmark images in channels-last memory."""
         there = self._each(lambda t: t.to(device, non_blocking=True))
         last = torch.channels_last
-        real, drawn = (t.contiguous(memory_format=last) for t in (there.real, there.drawn))
-        return replace(there, real=real, drawn=drawn)
+        return replace(
+            there,
+            real=(there.real.float() / 127.5 - 1).contiguous(memory_format=last),
+            drawn=(there.drawn.float() / 255).contiguous(memory_format=last),
+            hidden=there.hidden.float(),
+            padding=there.padding.float(),
+            weight=there.weight.float() / 255,
+            partners=there.partners.float() / 127.5 - 1,
+        )
 
     def pin_memory(self) -> Batch:
         """In memory that a GPU can fetch while it computes."""
@@ -196,7 +204,7 @@ def _partners(
         two = rng.choice(others if len(others) else photos, 2, replace=len(others) < 2)
         pair = [_sample(crops, int(i), _transform(rng, crops.size), _mirrored(rng)).pixels for i in two]
         out.append(np.stack(pair))
-    return torch.from_numpy(np.stack(out)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+    return torch.from_numpy(np.stack(out)).permute(0, 1, 4, 2, 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -309,22 +317,22 @@ def _stack(
     ]
 
     def planes(images: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(images).astype(np.float32))[:, None]
+        return torch.from_numpy(np.stack(images).astype(np.uint8))[:, None]
 
     def colours(images: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
     return Batch(
-        real=colours([s.pixels for s in samples]) / 127.5 - 1,
-        drawn=colours([s.drawn() for s in samples]) / 255,
+        real=colours([s.pixels for s in samples]),
+        drawn=colours([s.drawn() for s in samples]),
         hidden=planes([h | s.other for h, s in zip(hides, samples, strict=True)]),
         padding=planes([s.padding for s in samples]),
-        weight=planes(weights),
+        weight=planes([np.rint(w * 255) for w in weights]),
         control=control,
         own=torch.from_numpy(own),
         person=torch.from_numpy(person),
         points=np.stack([s.points for s in samples]),
-        partners=torch.zeros(len(samples), 0, 3, *samples[0].padding.shape),
+        partners=torch.zeros(len(samples), 0, 3, *samples[0].padding.shape, dtype=torch.uint8),
     )
 
 
@@ -359,7 +367,7 @@ def stream(crops: Crops, people: People, recipe: Recipe, start: int, engine: Eng
             batch_size=None,
             sampler=range(start, recipe.steps),
             num_workers=loaders,
-            prefetch_factor=4,
+            prefetch_factor=2,
             pin_memory=on_gpu,
             multiprocessing_context="spawn",
         )

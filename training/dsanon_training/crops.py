@@ -24,6 +24,7 @@ from dsanon.errors import RecipeError
 from dsanon_training.exclusions import (
     celeba_partition,
     check_auditor_set,
+    check_groups,
     check_training_set,
     lfw_evaluation_people,
 )
@@ -182,16 +183,20 @@ def open_crops(folder: Path) -> Crops:
     )
 
 
-def prepare(data: Path, cache: Path, workers: int, show: Show | None = None, auditor: bool = False) -> Path:
+def prepare(
+    data: Path, cache: Path, workers: int, show: Show | None = None, auditor: bool = False, strangers: int = 0
+) -> Path:
     """The folder in ``cache`` with the crops of ``data`` (which holds celeba/ and lfw/, either may be missing).
 
     Made once, the same for any number of workers. show: called with (done, total) while crops are made.
-    auditor: of the people who train an auditor, not a generator.
-    Raises RecipeError for a folder without faces, and if somebody is among those who train who must not be.
+    auditor: of the people who train an auditor, not a generator · strangers: groups that they must be enough for
+    Raises RecipeError for a folder without faces, for too few people, and if somebody is among those who train who must
+    not be.
     """
     photos = sorted(_photos(data, auditor), key=lambda p: (p.label, p.path))
     if not photos:
         raise RecipeError(f"{data} has neither celeba/ nor lfw/ with photos to train on")
+    check_groups(len({photo.label for photo in photos if not photo.held_out}), strangers)
     stamp = [VERSION, CANVAS, [(p.path[len(str(data)) :], p.label, p.held_out) for p in photos]]
     folder = cached(cache, "crops", stamp, photos, _face, workers, show)
     crops = open_crops(folder)

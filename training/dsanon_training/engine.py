@@ -16,6 +16,7 @@ from dsanon.errors import RecipeError
 from dsanon.models.generator import channels_last
 from dsanon_training.recipe import Recipe
 
+_LEAST = 16  # samples that a GPU should have a step: with fewer it waits more than it computes
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -43,10 +44,16 @@ class Engine:
             torch.distributed.broadcast(tensor, 0)
         return tensor
 
-    def agree(self, module: nn.Module) -> None:
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum of all processes' ``tensor``, in all of them."""
+        if self.ranks > 1:
+            torch.distributed.all_reduce(tensor)
+        return tensor
+
+    def agree(self, modules: Iterable[nn.Module]) -> None:
         """Raise RuntimeError if the processes' weights have drifted apart."""
         if self.ranks > 1:
-            total = torch.stack([p.detach().double().sum() for p in module.parameters()]).sum()
+            total = torch.stack([p.detach().double().sum() for module in modules for p in module.parameters()]).sum()
             both = torch.stack([total, -total])
             torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX)
             if float(both[0] + both[1]) != 0:
@@ -65,7 +72,8 @@ class Descent:
     def __call__(self, loss: Tensor) -> None:
         """One step down the gradient of ``loss``."""
         self.adam.zero_grad(set_to_none=True)
-        torch.autograd.backward([self.scaler.scale(loss)])
+        with torch.autocast(loss.device.type, enabled=False):  # gradients have the precision of what they are of
+            torch.autograd.backward([self.scaler.scale(loss)])
         if self.ranks > 1:
             average_gradients(self.parameters, self.ranks)
         self.scaler.step(self.adam)
@@ -111,9 +119,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_workers() -> int:
-    """A process per GPU, one where there is none."""
-    return max(1, torch.cuda.device_count())
+def default_workers(batch: int, gpus: int) -> int:
+    """A process per GPU, as far as ``batch`` is shared evenly and each has ``_LEAST`` samples; one without a GPU."""
+    return max(n for n in range(1, max(1, gpus) + 1) if n == 1 or (batch % n == 0 and batch // n >= _LEAST))
 
 
 def engine_for(recipe: Recipe, device: torch.device, rank: int = 0, ranks: int = 1) -> Engine:
@@ -123,8 +131,9 @@ def engine_for(recipe: Recipe, device: torch.device, rank: int = 0, ranks: int =
     torch.set_flush_denormal(True)
     torch.set_num_threads(max(1, cores() // ranks))
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
+        torch.set_float32_matmul_precision(
+            "high"
+        )  # no cudnn.benchmark: the teacher's share of a batch changes each step
     dtype = pick_precision(recipe.precision, device)
     if ranks > 1:  # what was timed may differ: the first process decides for all
         known = list(_DTYPES.values())

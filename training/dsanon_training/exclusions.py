@@ -11,6 +11,8 @@ from pathlib import Path
 from dsanon.errors import RecipeError
 from dsanon.sources.lfw import pairs_people
 
+LEAST = 8  # people behind a vector that stands for a group
+
 
 def lfw_evaluation_people(root: Path) -> frozenset[str]:
     """Names that ``pairs.txt`` mentions. Raises RecipeError where the file is missing: then nobody may train.
@@ -49,4 +51,13 @@ def check_auditor_set(labels: list[str], others: frozenset[str]) -> None:
         raise RecipeError(
             f"{len(wrong)} people of the auditor's training set train generators or are to be measured: remove them, "
             "or its figures are void"
+        )
+
+
+def check_groups(people: int, count: int) -> None:
+    """Raise RecipeError where so many training ``people`` are fewer than LEAST for each of ``count`` vectors."""
+    if people < LEAST * count:
+        raise RecipeError(
+            f"strangers = {count}: {people} people are fewer than {LEAST} for each, and fewer would show in a face; "
+            f"choose at most {people // LEAST}, or give more data"
         )

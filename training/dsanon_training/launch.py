@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,8 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bo
     Raises RecipeError for an ``out`` that holds another run, UsageError for more processes than GPUs, WeightsError
     where a network that the recipe needs is not here.
     """
-    workers = default_workers() if workers is None else workers
     gpus = torch.cuda.device_count()
+    workers = default_workers(recipe.batch, gpus) if workers is None else workers
     if workers < 1 or (gpus and workers > gpus):
         raise UsageError(f"--workers {workers}: expected 1 … {gpus or 'the number of cores'}, a process each")
     if recipe.batch % workers:
@@ -39,7 +40,7 @@ def train(recipe: Recipe, data: Path, out: Path, workers: int | None, resume: bo
     if recipe.subject == "body":
         cache = prepare_bodies(data, out.parent, cores(), report.progress)
     else:
-        cache = prepare(data, out.parent, cores(), report.progress, recipe.family == "pnca")
+        cache = prepare(data, out.parent, cores(), report.progress, recipe.family == "pnca", recipe.strangers)
     if workers == 1:
         return run(recipe, cache, out, engine_for(recipe, torch.device("cuda" if gpus else "cpu")), report)
     return _on_ray(recipe, cache.absolute(), out.absolute(), workers, bool(gpus))
@@ -53,6 +54,8 @@ def _on_ray(recipe: Recipe, cache: Path, out: Path, workers: int, gpu: bool) -> 
 
     if recipe.init:  # Ray's processes work in a folder of their own
         recipe = replace(recipe, init=str(Path(recipe.init).absolute()))
+    if models := os.environ.get("DSANON_MODELS"):
+        os.environ["DSANON_MODELS"] = str(Path(models).absolute())
     started = not ray.is_initialized()
     if started:
         ray.init("local", include_dashboard=False, num_cpus=max(workers + 1, cores()), logging_level=logging.WARNING)

@@ -106,7 +106,7 @@ def run(recipe: Recipe, cache: Path, out: Path, engine: Engine, report: Report) 
             if folder and (done % recipe.grid_every == 0 or done == recipe.steps):
                 folder.grid(done, look(family.average, looked, targets))
             if saves:
-                engine.agree(family.generator)
+                engine.agree((family.generator, *family.networks.values()))
                 if leads:
                     state = {name: part.state_dict() for name, part in parts.items()}
                     state |= {"step": done, "before": before, "people": people.seen}

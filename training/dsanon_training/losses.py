@@ -9,6 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def cosines(a: Tensor, b: Tensor) -> Tensor:
+    """(n, m) products of vectors (n, d) and (m, d), in float32 under autocast as well: bfloat16 has three digits."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a.float() @ b.float().T
+
+
 def lsgan_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """½ E[(D(x) - 1)²] + ½ E[D(G(z))²], averaged over the heads (Mao et al. 2017; equation 1 of CIAGAN)."""
     terms = [
@@ -54,7 +60,7 @@ def identity_cross_entropy(
     divergence of what is seen from what was wished, in nats. A face that is recognised well ``enough`` is left alone:
     a teacher that always asks for more gets a caricature.
     """
-    wish = torch.special.entr(control) + control * F.log_softmax(scale * embeddings @ prototypes.T, dim=1)
+    wish = torch.special.entr(control) + control * F.log_softmax(scale * cosines(embeddings, prototypes), dim=1)
     return F.relu(-wish.sum(1) - enough).mean()
 
 
@@ -65,7 +71,7 @@ def away_from_source(embeddings: Tensor, sources: Tensor, margin: float = 0.05) 
 
 def away_from_people(embeddings: Tensor, people: Tensor, near: float) -> Tensor:
     """E max(0, max_k cos(e, p_k) - near): the painted face must be nobody's. people: (m, d) of unit length."""
-    return F.relu((embeddings @ people.T).amax(1) - near).mean()
+    return F.relu(cosines(embeddings, people).amax(1) - near).mean()
 
 
 def gan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -90,7 +96,7 @@ def proxy_nca(embeddings: Tensor, proxies: Tensor, identity: Tensor, sharpness: 
     identity (n,) in [0, identities). sharpness: the square of the length that all vectors are given
     """
     e, p = F.normalize(embeddings.float(), dim=1), F.normalize(proxies.float(), dim=1)
-    distance = sharpness * (2 - 2 * e @ p.T)
+    distance = sharpness * (2 - 2 * cosines(e, p))
     mine = F.one_hot(identity, len(p)).bool()
     others = distance.masked_fill(mine, torch.inf)
     return (distance[mine] + torch.logsumexp(-others, dim=1)).mean()

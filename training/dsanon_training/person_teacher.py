@@ -24,7 +24,7 @@ from dsanon_training import losses
 from dsanon_training.backbones import MobileNetV2Features
 from dsanon_training.batches import Batch
 from dsanon_training.checkpoints import export
-from dsanon_training.teacher import Teacher
+from dsanon_training.teacher import Teacher, aligned
 
 NAME = "person-teacher"
 PEOPLE = 80  # identities 0000 … 0079; the others are for audits
@@ -74,9 +74,8 @@ class PersonTeacher(Teacher):
         theta = np.zeros((len(pixels), 2, 3), np.float32)
         theta[:, 0, 0] = theta[:, 1, 1] = zoom[:, 0]
         theta[:, :, 2] = shift
-        grid = F.affine_grid(torch.from_numpy(theta).to(pixels.device), [len(pixels), 3, *SIZE], align_corners=False)
         person = pixels.float() * batch.weight
-        return torch.as_tensor(self.network(F.grid_sample(person, grid, align_corners=False)))
+        return torch.as_tensor(self.network(aligned(person, torch.from_numpy(theta).to(pixels.device), SIZE, "zeros")))
 
 
 def read_people(folder: Path) -> tuple[Tensor, np.ndarray, np.ndarray]:

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsanon.errors import RecipeError
 from dsanon_training.batches import Batch
 from dsanon_training.engine import Engine
+from dsanon_training.exclusions import check_groups
+from dsanon_training.losses import cosines
 
-LEAST = 8  # people behind a vector
 _FOLLOW = 0.3  # of the way to what is seen now
 
 
@@ -63,7 +63,7 @@ class Strangers(nn.Module):
         sums = self.painted.new_zeros(len(self.painted), self.painted.shape[1] + 1)
         plain = (control == 1).to(sums.dtype)
         for view in views:
-            sums += torch.cat([plain.T @ view.detach(), plain.sum(0)[:, None]], dim=1)
+            sums += torch.cat([cosines(plain.T, view.detach().T), plain.sum(0)[:, None]], dim=1)
         if engine.ranks > 1:
             torch.distributed.all_reduce(sums)
         number = sums[:, -1:]
@@ -96,11 +96,7 @@ def grouped(people: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
     would be smaller than LEAST.
     """
     x = np.asarray(people, dtype=np.float64)
-    if len(x) < LEAST * count:
-        raise RecipeError(
-            f"strangers = {count}: {len(x)} people are fewer than {LEAST} for each, and fewer would show in a face; "
-            f"choose at most {len(x) // LEAST}, or give more data"
-        )
+    check_groups(len(x), count)
     group = np.empty(len(x), dtype=np.int64)
 
     def halve(members: npt.NDArray[np.intp], first: int, groups: int) -> None:

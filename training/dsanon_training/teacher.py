@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsanon.align import Floats, similarity
+from dsanon.align import Floats
 from dsanon.shapes import ARCFACE, five_of
-from dsanon_training.backbones import OnnxNetwork, imagenet
+from dsanon_training.backbones import OnnxNetwork, constant, imagenet
 from dsanon_training.batches import Batch
 
 _SIDE = 112
@@ -26,20 +26,33 @@ def arcface_theta(landmarks: Floats, size: int, jitter: np.random.Generator | No
     jitter: moves the alignment by up to 4 % in place, 6 % in scale and 5° — a teacher that always sees the
     very same pixels is cheated by painting for them.
     """
-    out = np.empty((len(landmarks), 2, 3), np.float32)
-    for i, points in enumerate(landmarks):
-        back = similarity(ARCFACE, five_of(points))  # 112-pixel crop → our crop
-        if jitter is not None:
-            angle, zoom = np.deg2rad(jitter.uniform(-5, 5)), jitter.uniform(0.94, 1.06)
-            r = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-            centre = np.array([_SIDE / 2, _SIDE / 2])
-            move = centre - r @ centre + jitter.uniform(-0.04, 0.04, 2) * _SIDE
-            back = np.hstack([back[:, :2] @ r, (back[:, :2] @ move + back[:, 2])[:, None]])
-        # to coordinates in [-1, 1] with align_corners=False: pixel = ((g + 1) * side - 1) / 2
-        a = back[:, :2] * (_SIDE / size)
-        b = (back[:, :2] @ np.full(2, (_SIDE - 1) / 2) + back[:, 2]) * (2 / size) + (1 / size - 1)
-        out[i] = np.hstack([a, b[:, None]])
-    return out
+    n = len(landmarks)
+    # similarities 112-pixel crop → our crop, all at once, as complex numbers: z → turn · z + move (Umeyama 1991)
+    template = ARCFACE @ (1, 1j)
+    seen = np.array([five_of(points) for points in landmarks]).reshape(n, 5, 2) @ (1, 1j)
+    middle = template.mean()
+    turn = (seen - seen.mean(1, keepdims=True)) @ (template - middle).conj() / np.square(abs(template - middle)).sum()
+    move = seen.mean(1) - turn * middle
+    if jitter is not None:
+        turned = jitter.uniform(0.94, 1.06, n) * np.exp(1j * np.deg2rad(jitter.uniform(-5, 5, n)))
+        centre = (1 + 1j) * _SIDE / 2
+        shift = centre - turned * centre + jitter.uniform(-0.04, 0.04, (n, 2)) @ (1, 1j) * _SIDE
+        turn, move = turn * turned, turn * shift + move
+    # to coordinates in [-1, 1] with align_corners=False: pixel = ((g + 1) * side - 1) / 2
+    a = turn * (_SIDE / size)
+    b = (turn * (1 + 1j) * (_SIDE - 1) / 2 + move) * (2 / size) + (1 + 1j) * (1 / size - 1)
+    rows = np.stack([a.real, -a.imag, b.real, a.imag, a.real, b.imag], axis=1)
+    return np.asarray(rows.reshape(n, 2, 3), dtype=np.float32)
+
+
+def aligned(pixels: Tensor, theta: Tensor, size: tuple[int, int], padding: str) -> Tensor:
+    """(n, 3, *size) of pixels (n, 3, h, w) after ``theta`` (n, 2, 3), in float32 under autocast as well.
+
+    In bfloat16 a place in the photo would be off by a third of a pixel.
+    """
+    with torch.autocast(pixels.device.type, enabled=False):
+        grid = F.affine_grid(theta.float(), [len(theta), 3, *size], align_corners=False)
+        return F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 def _toned(face: Tensor) -> Tensor:
@@ -49,8 +62,7 @@ def _toned(face: Tensor) -> Tensor:
     """
     middle = face[:, :, 24:104, 20:92]
     mean, deviation = middle.mean((2, 3), keepdim=True), middle.std((2, 3), keepdim=True)
-    tone = face.new_tensor(_TONE).view(1, 3, 1, 1)
-    return (face - mean) / deviation.clamp_min(0.05) * _CONTRAST + tone
+    return (face - mean) / deviation.clamp_min(0.05) * _CONTRAST + constant(_TONE, face.device).view(1, 3, 1, 1)
 
 
 class Teacher(nn.Module):
@@ -81,9 +93,7 @@ class FaceTeacher(Teacher):
 
         detail: pixels of the 112 that are told apart; with fewer the teacher is not to be cheated by fine patterns.
         """
-        grid = F.affine_grid(theta, [len(theta), 3, _SIDE, _SIDE], align_corners=False)
-        face = F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-        face = _toned(face)
+        face = _toned(aligned(pixels, theta, (_SIDE, _SIDE), "border"))
         if detail < _SIDE:
             face = F.interpolate(F.adaptive_avg_pool2d(face, detail), size=(_SIDE, _SIDE), mode="bilinear")
         return F.normalize(self.network(imagenet(face)).float(), dim=1)

@@ -64,11 +64,10 @@ class Ciagan:
         if recipe.identity or recipe.away:
             self.teacher = engine.place(_teacher(recipe))
             who = people.person if recipe.strangers else people.identity
-            of = np.flatnonzero(who >= 0)
+            of = np.flatnonzero(who >= 0)[engine.rank :: engine.ranks]
             seen = _seen(self.teacher, engine, crops, of)
-            average = means(seen, torch.from_numpy(who[of]), int(who.max()) + 1)
+            average = means(seen, torch.from_numpy(who[of]), int(who.max()) + 1, engine)
             if recipe.strangers:
-                average = engine.shared(average)
                 group = torch.from_numpy(grouped(average.cpu().numpy(), recipe.strangers))
                 self.strangers = Strangers(average, engine.shared(group.to(engine.device)))
                 self.networks["strangers"] = self.strangers
@@ -172,7 +171,10 @@ def _seen(teacher: Teacher, engine: Engine, crops: Crops, photos: np.ndarray) ->
     return torch.cat(parts)
 
 
-def means(embeddings: Tensor, identity: Tensor, identities: int) -> Tensor:
-    """Prototypes (identities, length): the mean embedding of each identity's photos, of unit length."""
+def means(embeddings: Tensor, identity: Tensor, identities: int, engine: Engine) -> Tensor:
+    """Prototypes (identities, length): the mean embedding of each identity's photos, of unit length.
+
+    embeddings, identity: of this process's photos; they count in all of them
+    """
     sums = embeddings.new_zeros(identities, embeddings.shape[1])
-    return F.normalize(sums.index_add_(0, identity.to(sums.device), embeddings), dim=1)
+    return F.normalize(engine.summed(sums.index_add_(0, identity.to(sums.device), embeddings)), dim=1)
