@@ -92,7 +92,7 @@ def anonymize(
     limit: Annotated[
         int | None, typer.Option(help="Only the first N, in source order; an audit needs many people.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda (workers share), or cuda:N (--workers 0).")] = "auto",
     batch: Annotated[int, typer.Option(help="Faces a forward pass on a GPU.")] = 16,
     seed: Annotated[int, typer.Option(help="Another one gives another assignment under the same key.")] = 0,
     as_json: Json = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -139,7 +140,10 @@ class Actors(ABC):
         self._started = not ray.is_initialized()
         if self._started:
             _start(ray, workers, address)
-        self._needs = {"CPU": 1} | ({"GPU": 1} if setup.gpu else {})
+        self._needs: dict[str, float] = {"CPU": 1}
+        if setup.gpu:
+            there = ray.cluster_resources()
+            self._needs["GPU"] = share_of_gpu(there.get("GPU", 0), min(workers, int(there.get("CPU", 1))))
         room = self._room()
         if room < 1:
             self.close()
@@ -245,7 +249,7 @@ class Actors(ABC):
             return
         waiting = (
             f"{len(self._arriving)} of {len(self._actors)} workers have not started: each needs "
-            f"{' and '.join(f'1 {name}' for name in self._needs)}, {self._free()}"
+            f"{' and '.join(f'{need:g} {name}' for name, need in self._needs.items())}, {self._free()}"
         )
         if now - self._worked > _GIVE_UP:
             raise UsageError(f"{waiting}; nobody worked for {_GIVE_UP:.0f} s: make room, then {self.again}")
@@ -272,7 +276,7 @@ class Actors(ABC):
 
     def _room(self) -> int:
         resources = self._ray.cluster_resources()
-        return int(min(resources.get(name, 0) for name in self._needs))
+        return int(min(resources.get(name, 0) / need for name, need in self._needs.items()))
 
     @abstractmethod
     def _without_culprit(self, call: Call, deaths: Counter[str]) -> tuple[list[Call], bool]:
@@ -326,6 +330,14 @@ def condemn(samples: Sequence[Sample], number: int) -> tuple[Sample, ...]:
         replace(sample, problem=DIED) if i == number or (again and i > number and sample.file == file) else sample
         for i, sample in enumerate(samples)
     )
+
+
+def share_of_gpu(gpus: float, workers: int) -> float:
+    """Of one GPU, for each of ``workers``: their first pass needs cores, so that several share a GPU for the second.
+
+    At least a sixteenth: a process holds half a gigabyte of it before it paints anything.
+    """
+    return max(1 / 16, min(1.0, math.floor(1e4 * gpus / workers) / 1e4))
 
 
 def open_executor(setup: Setup, workers: int, address: str | None) -> Executor:

@@ -99,8 +99,8 @@ def anonymize(
         )
     source = open_source(config.dataset, config.source)
     config = config.completed(source.regions, source.scope)
-    _refuse_unusable(config, here=ray_address is None)
     generators = generators_of(config)
+    device = _usable_device(config, generators, workers, here=ray_address is None)
     annotations = _annotations(source)  # first: what changes while it is parsed would pass for what was parsed
     there = source.samples()
     _refuse_unknown_cameras(config, there)
@@ -129,6 +129,7 @@ def anonymize(
             paths.staging,
             names_key,
             generators,
+            device,
             decisions,
             _needed(config, samples, paths, generators),
         )
@@ -228,18 +229,24 @@ def _copy(executor: Executor, quiet: bool, source: Bucket, names: Sequence[str],
     _run(executor, "copy", calls, quiet, len(names))
 
 
-def _refuse_unusable(config: JobConfig, here: bool) -> None:
-    """Raises UsageError for detectors and a device that cannot be used, before hours of work depend on them.
+def _usable_device(config: JobConfig, generators: Generators, workers: int, here: bool) -> str:
+    """Where the workers paint: cpu, cuda, or cuda:N of one process. This machine says what ``auto`` is, for all alike.
 
     here: the workers are on this machine, so that its devices are theirs
+    Raises UsageError for detectors and a device that cannot be used, before hours of work depend on them.
     """
+    from dsanon.models.weights import pick_device
+
     for name in [*(name for name, _ in parse_detectors(config.detectors)), "landmarks68"]:
         if name in MODELS and MODELS[name].formats:  # HOG is compiled into dlib
             store.path(name)
-    if here and config.device.startswith("cuda"):
-        from dsanon.models.weights import pick_device
-
-        pick_device(config.device)
+    if workers and ":" in config.device:
+        raise UsageError(
+            f"--device {config.device} is for --workers 0, for Ray deals GPUs out to workers: use --device cuda, and "
+            "CUDA_VISIBLE_DEVICES to choose some"
+        )
+    device = str(pick_device(config.device)) if here or config.device == "auto" else config.device
+    return device if generators else "cpu"
 
 
 def _refuse_unknown_cameras(config: JobConfig, samples: Sequence[Sample]) -> None:

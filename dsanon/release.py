@@ -41,7 +41,7 @@ WHOLE = ("CARD.md", "data", "manifest.parquet", "release.json")
 # it. 2000-01-01 UTC: ZIP knows no time before 1980.
 TIME = 946_684_800
 # What release.json may say of the configuration: nothing that names a path, a person or a machine, and nothing that
-# leaves the bytes of the release as they are (workers, device, batch).
+# leaves the bytes of the release as they are (workers; device and batch, but for the last bits of what a GPU paints).
 PUBLIC = (
     "dataset",
     "method",

@@ -12,7 +12,7 @@ from typing import Any
 from dsanon import appearance
 from dsanon.config import JobConfig
 from dsanon.durable import explained
-from dsanon.errors import BadImage, StorageError
+from dsanon.errors import BadImage, DsanonError, StorageError
 from dsanon.found import read_found, write_found
 from dsanon.lock import share
 from dsanon.manifest import write_table
@@ -39,6 +39,7 @@ DIED = "the worker died while processing it, twice"
 class Setup:
     """What a worker needs to start. generators: of a painted method, none for others.
 
+    device: cpu, cuda or cuda:N, of a painted method
     decisions: of a reviewer, about regions of the release that is made anew
     needed: what a worker on another node must see
     """
@@ -48,13 +49,14 @@ class Setup:
     staging: Path
     names_key: bytes
     generators: Generators
+    device: str = "cpu"
     decisions: tuple[Decision, ...] = ()
     needed: tuple[Fact, ...] = ()
 
     @property
     def gpu(self) -> bool:
-        """Whether a worker takes a GPU."""
-        return self.config.device.startswith("cuda")
+        """Whether a worker takes a share of a GPU."""
+        return self.device.startswith("cuda")
 
     def begin(self) -> None:
         """Note in a worker's process that it works here, so that a resumed run waits for its end."""
@@ -146,7 +148,7 @@ class Worker:
                 from dsanon.methods.ciagan import Painter
 
                 refuse_altered(weights, sha256)
-                self._painters[kind] = Painter(weights, self.setup.config.device, self.setup.config.batch)
+                self._painters[kind] = Painter(weights, self.setup.device, self.setup.config.batch)
         staging, self._recent = self.setup.staging, {}
         require(shard.regions(staging))
         # what kills workers is not read again; and where one died in this pass, the next takes photos one by one,
@@ -224,10 +226,22 @@ class Worker:
             prune(recent)
             self._recent = recent  # only now: what is tried again starts from where this did
             return painted
-        except Exception:
+        except Exception as error:
             if len(photos) == 1:
+                _refuse_full_gpu(error)
                 return [None]
             return [out for photo, plan in zip(photos, plans, strict=True) for out in self._paint([photo], [plan])]
+
+
+def _refuse_full_gpu(error: Exception) -> None:
+    """Raise DsanonError where it was no sample's fault, which would be withheld for it."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        raise DsanonError(
+            "a GPU has no memory left to paint a single photo: use fewer --workers, a smaller --batch or --device cpu, "
+            "and go on with --resume"
+        ) from None
 
 
 def _give_back() -> None:

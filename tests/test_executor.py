@@ -359,3 +359,9 @@ def test_inline_gives_the_process_its_arithmetic_back(tmp_path: Path, monkeypatc
     assert float(tiny * 1) == 0
     inline.close()
     assert float(tiny * 1) > 0
+
+
+def test_workers_share_gpus() -> None:
+    shares = [executor.share_of_gpu(gpus, workers) for gpus, workers in ((1, 1), (4, 2), (1, 3), (8, 64), (1, 64))]
+    assert shares == [1, 1, 0.3333, 0.125, 1 / 16]
+    assert [int(gpus / share) for gpus, share in zip((1, 4, 1, 8, 1), shares, strict=True)] == [1, 4, 3, 64, 16]

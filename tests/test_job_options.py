@@ -189,6 +189,7 @@ def test_the_module_is_the_command() -> None:
     [
         (("--device", "cudafoo"), "choose auto, cpu, cuda or cuda:N"),
         (("--device", "cuda:99"), "GPU"),
+        (("--device", "cuda:0", "--workers", "2"), "is for --workers 0"),
         (("--detectors", "hog,ssh"), "ssh is not here"),
         (("--cameras", "cameras"), "--cameras is for --scope camera"),
         (("--scope", "camera", "--cameras", "cameras"), "the sequence 'gate', which the source has not"),

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dsanon import worker
 from dsanon.config import JobConfig
-from dsanon.errors import BadImage
+from dsanon.errors import BadImage, DsanonError
 from dsanon.found import read_found
 from dsanon.manifest import read_rows
 from dsanon.review import Decision
@@ -192,3 +193,15 @@ def test_a_reviewers_decision_is_about_one_region(setup: Setup, monkeypatch: pyt
 def test_who_has_no_fake_identity_is_withheld(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     said = decided(setup, monkeypatch, "ciagan", (0, "mask"))
     assert said == ["masked by a reviewer", *["nobody knows whom a person in it became"] * 5]
+
+
+def test_a_full_gpu_is_no_fault_of_the_sample(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, shard = only_shard(setup)
+    made.find(shard)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(worker, "render", full)
+    with pytest.raises(DsanonError, match=r"a GPU has no memory left .* fewer --workers.*--resume"):
+        made.render(shard, {})
