@@ -54,6 +54,9 @@ _STYLE: Any = {
 }
 
 
+Ranged = tuple[float, float, float]  # a value, and the ends of its interval
+
+
 def draw_curves(curves: Sequence[Curve], png: Path) -> str:
     """Draw the lines of one figure with their bands into ``png``; returns the SVG. Raises ReleaseError.
 
@@ -147,7 +150,7 @@ def draw_rows(figures: Sequence[Measurement], png: Path, x_label: str, share: bo
 
 
 def draw_trade_off(
-    points: Sequence[tuple[str, float, float]], png: Path, title: str, x_label: str, y_label: str
+    points: Sequence[tuple[str, Ranged, Ranged]], png: Path, title: str, x_label: str, y_label: str
 ) -> str:
     """Privacy against utility. points: control, utility and how many are recognised, both 0 to 1; best: lower right."""
 
@@ -155,15 +158,17 @@ def draw_trade_off(
         axes = drawing.add_subplot()
         axes.grid(True)
         for number, (control, utility, recognised) in zip(_turns([p[0] for p in points]), points, strict=True):
-            size = 9 if control == "release" else 6
-            axes.plot(
-                utility,
-                recognised,
-                _MARKS[number],
+            (x, *across), (y, *along) = utility, recognised
+            axes.errorbar(
+                x,
+                y,
+                xerr=[[x - across[0]], [across[1] - x]],
+                yerr=[[y - along[0]], [along[1] - y]],
+                fmt=_MARKS[number],
                 color=_LINES[number][0],
-                markersize=size,
+                markersize=9 if control == "release" else 6,
+                elinewidth=1,
                 label=_label(control),
-                linestyle="none",
             )
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)

@@ -27,7 +27,7 @@ from dsanon_eval.measurement import Curve, Measurement
 from dsanon_eval.report.audit_files import AuditFiles, read_audit
 from dsanon_eval.report.chapters import CHAPTERS, LEAKS, Attack, absent, chapter_of, chapter_of_figure, sentence, shown
 from dsanon_eval.report.cutouts import crop, open_picture
-from dsanon_eval.report.figures import draw_curves, draw_rows, draw_trade_off, finite
+from dsanon_eval.report.figures import Ranged, draw_curves, draw_rows, draw_trade_off, finite
 from dsanon_eval.review.queue import build, current_queue
 from dsanon_eval.seeing.clips import frame_of
 
@@ -263,26 +263,32 @@ def _sorted(figures: Sequence[Measurement]) -> list[Measurement]:
 
 def _trade_offs(figures: Sequence[Measurement]) -> list[_Sketch]:
     """Who is still recognised against who is still found: a drawing for each recogniser, with the first detector."""
-    found: dict[str, dict[str, float]] = {}
-    named: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, Ranged]] = {}
+    named: dict[str, dict[str, Ranged]] = {}
     for figure in filter(finite, figures):
         if figure.name == "detection_rate":
             # the rate is over what is found in the original
-            found.setdefault(figure.model, {"original": 1.0})[figure.control] = figure.value
+            found.setdefault(figure.model, {"original": (1.0, 1.0, 1.0)})[figure.control] = _ranged(figure)
         elif figure.name == "recall_at_1" and figure.control != "chance":
-            named.setdefault(figure.model, {})[figure.control] = figure.value
+            named.setdefault(figure.model, {})[figure.control] = _ranged(figure)
     detector = next(iter(found), None)
     out = []
     for model, recognised in named.items() if detector else ():
         rates = found[str(detector)]
         points = [(control, rates[control], value) for control, value in recognised.items() if control in rates]
         if len(points) > 1:
-            alt = "; ".join(f"{c}: {shown(u, True)} found, {shown(r, True)} named" for c, u, r in points)
+            alt = "; ".join(f"{c}: {shown(u[0], True)} found, {shown(r[0], True)} named" for c, u, r in points)
             x_label = f"faces found again ({detector})"
             both = partial(draw_trade_off, points, title=model, x_label=x_label, y_label="faces named correctly")
-            caption = "Release and controls, measured in the same run."
+            caption = "Release and controls, measured in the same run, with their 95 % intervals."
             out.append(_sketch(both, f"privacy_utility_{model}", alt, caption))
     return out
+
+
+def _ranged(figure: Measurement) -> Ranged:
+    """The interval never leaves its value out, which the plot would refuse."""
+    low, high = figure.ci95 or (figure.value, figure.value)
+    return figure.value, min(low, figure.value), max(high, figure.value)
 
 
 def _sketch(draw: Callable[[Path], str], name: str, alt: str, caption: str) -> _Sketch:
