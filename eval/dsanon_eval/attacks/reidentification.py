@@ -58,9 +58,11 @@ def ranks(
     g, p = np.where(there[:, None], g, 0), np.where(usable[:, None], p, 0)
     squares = np.square(g).sum(axis=1)
     probe = np.ones(len(who), np.bool_) if asked is None else np.asarray(asked, dtype=np.bool_)
+    # whose only photo this is need not be compared with everybody's
+    able = np.flatnonzero(probe & (np.bincount(who[there], minlength=len(who))[who] > (there & (not own))))
     rank, chances, among, whom = [], [], [], []
-    for start in range(0, len(who), _ROWS):
-        rows = np.arange(start, min(start + _ROWS, len(who)))
+    for start in range(0, len(able), _ROWS):
+        rows = able[start : start + _ROWS]
         open_to = np.broadcast_to(there, (len(rows), len(who))).copy()
         if not own:
             open_to &= group[None] != group[rows][:, None]
@@ -70,7 +72,7 @@ def ranks(
         best = np.where(right, distance, np.inf).min(axis=1)
         # a tie is no success: wrong faces at the same distance come first
         before = (open_to & ~right & (distance <= best[:, None])).sum(axis=1)
-        known = (mates > 0) & probe[rows]
+        known = mates > 0
         rank.append(np.where(usable[rows], before, -1)[known])
         among.append(open_to.sum(axis=1)[known])
         chances.append(mates[known] / among[-1])

@@ -56,13 +56,13 @@ def own(gathered: Gathered, name: str, model: str) -> list[Measurement]:
     boxes = [face.region.box for face in gathered.faces]
     aligned = [bool(face.region.landmarks) for face in gathered.faces]
     clear = np.array([min(x1 - x0, y1 - y0) >= CLEAR for x0, y0, x1, y1 in boxes]) & np.array(aligned)
-    original, out = gathered.pictures["original"].embeddings[name], []
+    original, people, out = gathered.pictures["original"].embeddings[name], gathered.people, []
     for control, picture in gathered.pictures.items():
         rows = np.flatnonzero(clear & picture.looked)
         if len(rows):
             apart = np.linalg.norm(picture.embeddings[name][rows] - original[rows], axis=1)
             passes = ~(apart >= FIXED[name])
-            interval = share_of_people(passes, [gathered.people[int(i)] for i in rows])
+            interval = share_of_people(passes, [people[int(i)] for i in rows])
             out.append(Measurement("self_accepted", model, control, float(passes.mean()), interval, len(rows)))
     return out
 
