@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsanon.config import GENERATORS
@@ -31,8 +31,9 @@ FAST_DETECTORS = ("hog", "centerface", "yunet", "retinaface")
 class Plan:
     """What a suite does. faces: about so many at most, of people drawn by name, ``each`` photos of one at most
 
-    controls: pictures made beside original and release, of ``controlled`` faces at most
-    slow: detectors that look at originals and releases of these only, as does who looks at what lies outside a face
+    controls: pictures made beside original and release, of ``controlled`` faces at most; of these only, too, what lies
+    outside a face is looked at, and distances of whole pictures are measured
+    slow: detectors that look at originals and releases of ``slowly`` faces at most
     frames: of a sequence in which people are looked for and tracked
     repaints: how often an attacker paints each photo that he knows · restored, pairs: faces that reversal is measured
     on and learnt from, 0 for none · seeds: trainings of every detector
@@ -43,6 +44,7 @@ class Plan:
     controls: tuple[str, ...]
     controlled: int
     slow: tuple[str, ...]
+    slowly: int
     frames: int
     repaints: int
     restored: int = 0
@@ -51,8 +53,8 @@ class Plan:
 
 
 SUITES = {
-    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 200, (), 100, 1),
-    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod", "ssh"), 1000, 2, 400, 1000, 3),
+    "quick": Plan(400, 6, ("blackout", "blur9", "pixelate16"), 200, (), 0, 100, 1),
+    "full": Plan(14_000, 1000, tuple(CONTROLS), 1000, ("mmod", "ssh"), 400, 1000, 2, 400, 1000, 3),
 }
 
 
@@ -81,7 +83,10 @@ def look(case: Case, plan: Plan, means: Means, crew: Crew) -> tuple[Gathered, li
     if kept := case.about.get("counts", {}).get("regions", {}).get("face", {}).get("kept"):
         notes.append(f"{kept} faces were kept with their owners' consent and are not measured")
     chosen = pick(case, plan.faces, plan.each)
-    controlled = chosen if plan.controlled >= plan.faces else chosen & pick(case, plan.controlled, plan.each)
+    controlled, slowly = (
+        chosen if some >= plan.faces else chosen & pick(case, some, plan.each)
+        for some in (plan.controlled, plan.slowly)
+    )
     if len(chosen) < len(set(case.rows["sample"].to_pylist())):
         notes.append(f"measured on a sample of people: {len(chosen)} samples, drawn by their names")
     if len(controlled) < len(chosen):
@@ -89,17 +94,23 @@ def look(case: Case, plan: Plan, means: Means, crew: Crew) -> tuple[Gathered, li
 
     learnt = parrot.learnt_from(case, chosen) if means.generator else set()
     repaints = plan.repaints if means.keyed else 1  # without a key every one is the same
+    if slow and len(slowly) < len(chosen):
+        notes.append(f"{' and '.join(slow)} looked at {len(slowly)} of them")
+
+    faces_only = replace(suite, image=False)
     around = Suite(recognisers=suite.recognisers, features=suite.features, wide=outside.WIDE, image=False)
     painted = Suite(recognisers=suite.recognisers, features=suite.features, image=False)
 
     def looks(scene: Scene) -> tuple[Look, ...]:
-        pictures: list[Look] = [("original", suite), ("release", suite)]
+        both = suite if scene.sample in controlled else faces_only
+        pictures: list[Look] = [("original", both), ("release", both)]
         if scene.sample in learnt:
             pictures += [(f"{REPAINTED} {turn}", painted) for turn in range(repaints)]
         if scene.sample in controlled:
             pictures += [(kind, around) for kind in outside.KINDS]
             pictures += [(name, suite) for name in plan.controls]
-            pictures += [(name, Suite(tuple(slow))) for name in ("original", "release") if slow]
+        if slow and scene.sample in slowly:
+            pictures += [(name, Suite(tuple(slow))) for name in ("original", "release")]
         return tuple(pictures)
 
     return _seen(case, chosen, looks, crew, means), notes
