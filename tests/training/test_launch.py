@@ -29,7 +29,9 @@ def state(out: Path) -> dict[str, dict[str, torch.Tensor]]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray's own
-def test_two_processes_average_resume_and_report(cache: Path, tmp_path: Path) -> None:
+def test_two_processes_average_resume_and_report(
+    cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out, recipe = tmp_path / "two", TINY | {"name": "tiny", "save_every": 1}
     launch.train(validate(recipe | {"steps": 1}), tmp_path, out, 2, False, Report())
     after_one = state(out)["generator"]
@@ -39,6 +41,9 @@ def test_two_processes_average_resume_and_report(cache: Path, tmp_path: Path) ->
     assert [(start["step"], start["workers"]) for start in starts] == [(0, 2), (1, 2)]
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [1, 2]
     assert not (out / "ray").exists()
+    shown = "".join(capfd.readouterr())
+    assert 1 <= shown.count("12 training faces") <= 2  # a line a run, which Ray repeats unless it is told not to
+    assert "State API" not in shown  # nor does it say every second that it has no dashboard
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray's own

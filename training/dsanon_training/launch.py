@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from dataclasses import replace
@@ -58,7 +57,10 @@ def _on_ray(recipe: Recipe, cache: Path, out: Path, workers: int, gpu: bool) -> 
         os.environ["DSANON_MODELS"] = str(Path(models).absolute())
     started = not ray.is_initialized()
     if started:
-        ray.init("local", include_dashboard=False, num_cpus=max(workers + 1, cores()), logging_level=logging.WARNING)
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else every line is shown twice
+        # Ray Train asks a dashboard every second how it is, and warns that there is none
+        quiet = ray.LoggingConfig(log_level="ERROR")
+        ray.init("local", include_dashboard=False, num_cpus=max(workers + 1, cores()), logging_config=quiet)
     try:
         trainer = TorchTrainer(
             _process,
