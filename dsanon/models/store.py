@@ -142,9 +142,10 @@ def _own(name: str, entry: Any) -> Path:
     again = f"`dsanon models add {name} FILE` again"
     try:
         file, expected, size = folder() / Path(entry["file"]).name, entry["sha256"], entry["size"]
-    except (TypeError, KeyError) as error:
+        there = file.is_file()
+    except (TypeError, KeyError, OSError) as error:  # OSError: a name longer than file systems have
         raise WeightsError(f"{folder() / REGISTER}: the entry of {name} is malformed: {again}") from error
-    if not file.is_file():
+    if not there:
         raise WeightsError(f"{name} is registered, but {file} is missing: {again}")
     if file.stat().st_size != size or sha256(file) != expected:
         raise WeightsError(f"{name}: {file} is not the file that was registered (its sha256 differs): {again}")
