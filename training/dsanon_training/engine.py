@@ -131,9 +131,8 @@ def engine_for(recipe: Recipe, device: torch.device, rank: int = 0, ranks: int =
     torch.set_flush_denormal(True)
     torch.set_num_threads(max(1, cores() // ranks))
     if device.type == "cuda":
-        torch.set_float32_matmul_precision(
-            "high"
-        )  # no cudnn.benchmark: the teacher's share of a batch changes each step
+        # and no cudnn.benchmark: the teacher's share of a batch is of another size each step
+        torch.set_float32_matmul_precision("high")
     dtype = pick_precision(recipe.precision, device)
     if ranks > 1:  # what was timed may differ: the first process decides for all
         known = list(_DTYPES.values())
